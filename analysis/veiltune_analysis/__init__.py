@@ -1,0 +1,1 @@
+"""What people read: tidy run tables, statistics, figures, the report and the benchmarks."""

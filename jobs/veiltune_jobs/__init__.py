@@ -1,0 +1,1 @@
+"""What people run: job specifications and the command line."""
