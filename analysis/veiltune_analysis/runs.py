@@ -1,0 +1,220 @@
+"""The records of runs, read from their folders into two tidy tables.
+
+A run folder is one that holds `summary.json`, `provenance.json` and `rounds.parquet`. Only what
+is on the disk counts: nothing here knows how a run was made.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from veiltune.errors import OutputError
+
+SUMMARY, PROVENANCE, ROUNDS = "summary.json", "provenance.json", "rounds.parquet"
+
+Arm = Literal["federated", "centralised", "centralised (equal steps)", "alone"]
+
+ROUND_COLUMNS = (
+    "round",
+    "site",
+    "global_loss",
+    "global_accuracy",
+    "local_loss",
+    "local_accuracy",
+    "train_loss",
+    "examples",
+    "steps",
+    "seconds_evaluate",
+    "seconds_train",
+    "seconds_encode",
+    "seconds_decode",
+    "upload_bytes",
+    "download_bytes",
+    "epsilon",
+)
+JOINED_COLUMNS = ("run", "arm", "alone_site", "seed", "status")
+
+
+class Record(BaseModel):
+    """What one JSON file of a run says; later versions may add keys, which are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Missing(Record):
+    """A site that took no part in a round, and why."""
+
+    round: int
+    site: str
+    reason: str
+
+
+class Summary(Record):
+    """The final figures of a run. Losses are in nats per example, sizes in bytes."""
+
+    run: str
+    job: str
+    engine: str
+    arm: Arm
+    alone_site: str | None
+    seed: int
+    sites: list[str]
+    rounds: int
+    status: Literal["complete", "interrupted", "failed"]
+    val_loss_first: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    upload_bytes_per_site_round: float | None
+    download_bytes_per_site_round: float | None
+    epsilon: dict[str, float | None] | None
+    encryption: str | None
+    adapter_sha256: str | None
+    seconds: float | None
+    examples: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    truncated: dict[str, int]
+    duplicates: dict[str, int]
+    missing: list[Missing]
+    synthetic: bool
+    data: str
+    backbone: str
+
+
+class Provenance(Record):
+    """Where a run came from; `commit` is null where the code was not in a repository."""
+
+    commit: str | None
+    specification_hash: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder as read; `rounds` has one row a round and site (`ROUND_COLUMNS`)."""
+
+    folder: Path
+    summary: Summary
+    provenance: Provenance
+    rounds: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Many runs as two tables.
+
+    `runs` has one row a run: the fields of its summary, `commit`, `specification_hash` and
+    `folder`. `rounds` has one row a run, round and site: `JOINED_COLUMNS`, then `ROUND_COLUMNS`.
+    """
+
+    runs: pd.DataFrame
+    rounds: pd.DataFrame
+
+    def complete(self) -> "Runs":
+        """The same tables without runs that were interrupted or failed."""
+        return Runs(complete(self.runs), complete(self.rounds))
+
+
+def load_runs(folder: Path) -> Runs:
+    """Every run folder at or below `folder` is in the two tables, whatever its status.
+
+    Raises:
+        OutputError: there is no run, or the record of one is incomplete or cannot be read.
+    """
+    folders = sorted(
+        {path.parent for name in (SUMMARY, PROVENANCE, ROUNDS) for path in folder.rglob(name)}
+    )
+    if not folders:
+        raise OutputError(
+            f"expected at least one run (a folder with {SUMMARY}) in {folder}, found none; "
+            "run a job first or name another folder"
+        )
+    runs = [read_run(each) for each in folders]
+    return Runs(
+        runs=pd.DataFrame([_row(run) for run in runs]),
+        rounds=pd.concat([_joined_rounds(run) for run in runs], ignore_index=True),
+    )
+
+
+def read_run(folder: Path) -> Run:
+    """The record in one run folder is read and checked.
+
+    Raises:
+        OutputError: a file is missing, cannot be read or lacks a field.
+    """
+    return Run(
+        folder=folder,
+        summary=_read_json(folder, SUMMARY, Summary),
+        provenance=_read_json(folder, PROVENANCE, Provenance),
+        rounds=_read_rounds(folder),
+    )
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` that belong to complete runs."""
+    return table[table["status"] == "complete"].reset_index(drop=True)
+
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+def _read_json(folder: Path, name: str, kind: type[RecordType]) -> RecordType:
+    content: Any
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _unusable(folder, f"it has no {name}") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(folder, f"{name} cannot be read ({_one_line(error)})") from error
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or name}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise _unusable(folder, f"{name} is not a run's record ({faults})") from error
+
+
+def _read_rounds(folder: Path) -> pd.DataFrame:
+    try:
+        rounds = pd.read_parquet(folder / ROUNDS)
+    except FileNotFoundError:
+        raise _unusable(folder, f"it has no {ROUNDS}") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(folder, f"{ROUNDS} cannot be read ({_one_line(error)})") from error
+    absent = [column for column in ROUND_COLUMNS if column not in rounds.columns]
+    if absent:
+        raise _unusable(folder, f"{ROUNDS} lacks the columns {', '.join(absent)}")
+    return rounds
+
+
+def _unusable(folder: Path, fault: str) -> OutputError:
+    return OutputError(
+        f"expected a whole run record in {folder}, but {fault}; "
+        "run the job again to finish it, or move the folder away"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _row(run: Run) -> dict[str, Any]:
+    return {
+        **run.summary.model_dump(),
+        "commit": run.provenance.commit,
+        "specification_hash": run.provenance.specification_hash,
+        "folder": str(run.folder),
+    }
+
+
+def _joined_rounds(run: Run) -> pd.DataFrame:
+    joined = run.rounds.loc[:, list(ROUND_COLUMNS)].copy()
+    for position, column in enumerate(JOINED_COLUMNS):
+        joined.insert(position, column, getattr(run.summary, column))
+    return joined
