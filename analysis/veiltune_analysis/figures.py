@@ -1,0 +1,238 @@
+"""The figures: the two panels of the reference experiment, and the curves of one run.
+
+A band is the 95 % t interval of the arithmetic mean over seeds (`statistics`). On a log axis it
+may reach zero or below when there are few seeds: it is then cut off at the foot of the axes, and
+the CSV beside the figure keeps the edge as computed.
+"""
+
+import hashlib
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from veiltune.errors import OutputError
+from veiltune_analysis.drawing import (
+    ARM_LOOKS,
+    QUIET,
+    Line,
+    Look,
+    draw_lines,
+    frame_losses,
+    frame_rounds,
+    frame_shares,
+    house_style,
+    name_lines,
+    site_look,
+)
+from veiltune_analysis.runs import complete
+from veiltune_analysis.series import ALONE, FEDERATED, global_loss_series, natural_key
+from veiltune_analysis.statistics import seeds_warning
+
+LOSS_LABEL = "validation loss (nats per example)"
+ROUND_LABEL = "round (= local epochs)"
+STAMP_CHARACTERS = 165
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Where a figure came from: printed small under it."""
+
+    commit: str
+    specification: str
+    seeds: tuple[int, ...]
+    runs: int
+    data: str
+    synthetic: bool
+
+    def text(self) -> str:
+        """The stamp as sentences, with a warning when there are few seeds."""
+        nature = " (synthetic)" if self.synthetic else ""
+        sentences = [
+            f"Data: {self.data}{nature}.",
+            f"Seeds {', '.join(str(seed) for seed in self.seeds)}; {self.runs} runs.",
+            f"Commit {self.commit}, specification {self.specification}.",
+        ]
+        warning = seeds_warning(len(self.seeds))
+        return " ".join(sentences + ([warning] if warning else []))
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """The files of one figure, which share a name."""
+
+    png: Path
+    pdf: Path
+    csv: Path
+
+
+def stamp_of(runs: pd.DataFrame) -> Stamp:
+    """The stamp of the complete runs in a table made by `load_runs`.
+
+    Each run has a specification hash of its own. One hash is given by its first twelve
+    characters; several by the first twelve hexadecimal digits of the SHA-256 of the distinct
+    hashes, sorted and joined by newlines.
+    """
+    used = complete(runs)
+    commits = sorted({str(commit)[:12] if commit else "unknown" for commit in used["commit"]})
+    hashes = sorted(set(used["specification_hash"]))
+    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return Stamp(
+        commit=", ".join(commits),
+        specification=(
+            hashes[0][:12] if len(hashes) == 1 else f"digest {digest[:12]} of {len(hashes)}"
+        ),
+        seeds=tuple(sorted({int(seed) for seed in used["seed"]})),
+        runs=len(used),
+        data=", ".join(sorted(set(used["data"]))),
+        synthetic=bool(used["synthetic"].any()),
+    )
+
+
+def reference_panels(
+    partitions: Sequence[tuple[str, pd.DataFrame]],
+    folder: Path,
+    stamp: Stamp,
+    name: str = "reference_panels",
+) -> FigureFiles:
+    """The two reference panels stand in `folder` as PNG (200 dpi) and PDF, the numbers as CSV.
+
+    One row of panels for each (title, `rounds` table of `load_runs`). Panel A shows validation
+    loss against rounds, federated against centralised; panel B federated against each site
+    alone. Any subset of the arms is drawn. The CSV has one row a partition, series and round.
+
+    Raises:
+        OutputError: no complete run, a seed counted twice, or a folder that cannot be written.
+    """
+    tables = [(title, global_loss_series(rounds)) for title, rounds in partitions]
+    with house_style():
+        figure = Figure(figsize=(9.6, 2.9 * len(tables) + 0.5), layout="constrained")
+        grid = figure.subplots(len(tables), 2, squeeze=False)
+        for (panel_a, panel_b), (title, table) in zip(grid, tables, strict=True):
+            lines = _series_lines(table)
+            is_alone = table["arm"] == ALONE
+            alone = set(table.loc[is_alone, "series"])
+            _panel(
+                panel_a,
+                f"A  {title}: federated and centralised",
+                [line for line in lines if line.name not in alone],
+                lines,
+            )
+            _panel(
+                panel_b,
+                f"B  {title}: federated and each site alone",
+                [line for line in lines if line.name in alone or line.name == FEDERATED],
+                lines,
+            )
+        note = f"{stamp.text()} Bands: 95 % t interval of the mean over seeds."
+        _print_under(figure, note)
+        return _write(figure, tables, folder, name)
+
+
+def curves(rounds: pd.DataFrame) -> Figure:
+    """The curves of one run: its global loss, each site's local loss, and the global accuracy.
+
+    `rounds` is the table of one run (`read_run(...).rounds`). Row r describes the global model
+    after r rounds and a site's own model after r + 1, and is drawn so.
+    """
+    with house_style():
+        figure = Figure(figsize=(11.0, 2.9), layout="constrained")
+        loss, local, accuracy = figure.subplots(1, 3)
+        global_lines = [_mean_over_sites(rounds, "global_loss")]
+        local_lines = [
+            _line(site, site_look(place), own["round"] + 1, own["local_loss"])
+            for place, (site, own) in enumerate(_by_site(rounds))
+        ]
+        _panel(loss, "Global prompt: loss", global_lines, global_lines)
+        _panel(local, "Each site's own prompt: loss", local_lines, local_lines)
+        accuracy_lines = [_mean_over_sites(rounds, "global_accuracy")]
+        draw_lines(accuracy, accuracy_lines)
+        frame_rounds(accuracy, ROUND_LABEL)
+        frame_shares(accuracy, "validation accuracy")
+        accuracy.set_title("Global prompt: accuracy")
+        name_lines(accuracy, accuracy_lines)
+    return figure
+
+
+def _panel(axes: Axes, title: str, lines: Sequence[Line], framed_by: Sequence[Line]) -> None:
+    """`lines` on axes whose heights fit `framed_by`, so that panels of a row can be compared."""
+    axes.set_title(title)
+    draw_lines(axes, lines)
+    frame_rounds(axes, ROUND_LABEL)
+    frame_losses(axes, LOSS_LABEL, framed_by)
+    name_lines(axes, lines)
+
+
+def _series_lines(table: pd.DataFrame) -> list[Line]:
+    lines: list[Line] = []
+    sites = 0
+    for series, group in table.groupby("series", sort=False):
+        name = str(series)
+        look = ARM_LOOKS.get(name) or site_look(sites)
+        sites += name not in ARM_LOOKS
+        lines.append(
+            _line(name, look, group["round"], group["mean"], low=group["low"], high=group["high"])
+        )
+    return lines
+
+
+def _by_site(rounds: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    measured = rounds[rounds["local_loss"].notna()]
+    sites = sorted(set(measured["site"]), key=natural_key)
+    return [(site, measured[measured["site"] == site]) for site in sites]
+
+
+def _mean_over_sites(rounds: pd.DataFrame, column: str) -> Line:
+    by_round = rounds.groupby("round")[column].mean().dropna().reset_index()
+    return _line("global", ARM_LOOKS[FEDERATED], by_round["round"], by_round[column])
+
+
+def _line(
+    name: str,
+    look: Look,
+    x: pd.Series,
+    y: pd.Series,
+    low: pd.Series | None = None,
+    high: pd.Series | None = None,
+) -> Line:
+    def numbers(column: pd.Series) -> NDArray[np.float64]:
+        return column.to_numpy(dtype=np.float64)
+
+    return Line(
+        name,
+        look,
+        numbers(x),
+        numbers(y),
+        None if low is None else numbers(low),
+        None if high is None else numbers(high),
+    )
+
+
+def _print_under(figure: Figure, text: str) -> None:
+    figure.supxlabel(
+        textwrap.fill(text, STAMP_CHARACTERS), x=0.008, ha="left", fontsize=6.5, color=QUIET
+    )
+
+
+def _write(
+    figure: Figure, tables: Sequence[tuple[str, pd.DataFrame]], folder: Path, name: str
+) -> FigureFiles:
+    files = FigureFiles(folder / f"{name}.png", folder / f"{name}.pdf", folder / f"{name}.csv")
+    columns = ["partition", "series", "arm", "round", "mean", "low", "high", "seeds"]
+    numbers = pd.concat([table.assign(partition=title) for title, table in tables])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(files.png, dpi=200)
+        figure.savefig(files.pdf, metadata={"CreationDate": None})
+        numbers[columns].to_csv(files.csv, index=False)
+    except OSError as error:
+        raise OutputError(
+            f"expected to write figures to {folder}, got {error.strerror}; name another folder"
+        ) from error
+    return files
