@@ -57,7 +57,7 @@ def sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
             case "missing":
                 said.append(f"{place.path} is required and was not given; add it")
             case "value_error" | "assertion_error":
-                reason = str(fault["ctx"]["error"])
+                reason = str(fault.get("ctx", {})["error"])
                 said.append(f"{place.path}: {reason}" if place.path else reason)
             case _:
                 # Each branch of a union asks for something else of one and the same value.

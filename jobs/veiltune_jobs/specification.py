@@ -31,7 +31,7 @@ def load(model: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     try:
         specification = validate(model, tree)
     except SpecificationError as error:
-        faults += error.faults
+        raise SpecificationError(faults + error.faults) from error
     if faults:
         raise SpecificationError(faults)
     return specification

@@ -23,10 +23,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 class Training(Section):
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(1e-4, gt=0, lt=1)
-    epochs: int = Field(4, ge=1)
-    warmup_epochs: int = Field(1, ge=0)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0, lt=1)
+    epochs: int = Field(default=4, ge=1)
+    warmup_epochs: int = Field(default=1, ge=0)
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "Training":
@@ -39,12 +39,12 @@ class Training(Section):
 
 class Uniform(Section):
     kind: Literal["uniform"] = "uniform"
-    sites: int = Field(3, ge=1)
+    sites: int = Field(default=3, ge=1)
 
 
 class Dirichlet(Section):
     kind: Literal["dirichlet"]
-    alpha: FiniteFloat = Field(0.3, gt=0)
+    alpha: FiniteFloat = Field(default=0.3, gt=0)
 
 
 class Data(Section):
