@@ -55,14 +55,9 @@ def load_yaml(path: Path) -> Tree:
         fault = f"{path} must be UTF-8 text, got {error.reason} at byte {error.start}; convert it"
         raise SpecificationError([fault]) from error
     try:
-        loader = _Loader(text)
-        tree = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise SpecificationError([f"{path} is not valid YAML: {_yaml_fault(error)}"]) from error
-    except RecursionError as error:
-        raise SpecificationError([f"{path} is nested too deeply; use fewer levels"]) from error
-    if loader.repeated:
-        raise SpecificationError([f"{path}: {fault}" for fault in loader.repeated])
+        tree = _parse(text)
+    except SpecificationError as error:
+        raise SpecificationError([f"{path} {fault}" for fault in error.faults]) from error
     if not isinstance(tree, dict):
         fault = f"{path} must hold a mapping of sections, got {shown(tree)}; write `section:` lines"
         raise SpecificationError([fault])
@@ -81,9 +76,13 @@ def apply_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
 
 
 def validate(model: type[S], tree: Tree) -> S:
-    """`tree` as a checked `model`. Raises: SpecificationError with every fault."""
+    """`tree` as a checked `model`. Raises: SpecificationError with every fault.
+
+    Values pass through JSON to be checked strictly and yet become paths, tuples and enumerations:
+    `true` is no number and `"5"` no count.
+    """
     try:
-        return model.model_validate(tree)
+        return model.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as error:
         raise SpecificationError(sentences(error, model)) from error
 
@@ -126,12 +125,13 @@ def _overridden(tree: Tree, overrides: Sequence[str]) -> tuple[Tree, list[str]]:
             )
             continue
         try:
-            value = _Loader(text).get_single_data()
-        except yaml.YAMLError as error:
-            faults.append(
-                f"the value of the override {override!r} is not valid YAML: "
-                f"{_yaml_fault(error)}; put quotes around text with special characters"
-            )
+            value = _parse(text)
+        except SpecificationError as error:
+            faults += [
+                f"the value of the override {override!r} {fault}; "
+                "put quotes around text with special characters"
+                for fault in error.faults
+            ]
             continue
         if blocked := _set(overridden, keys, value):
             faults.append(f"cannot set {path.strip()}: {blocked} is not a section with keys")
@@ -154,6 +154,23 @@ def _set(tree: Tree, keys: Sequence[str], value: object) -> str | None:
 # YAML, without the surprises of its version 1.1
 
 
+def _parse(text: str) -> Any:
+    """The value that the text holds. Raises: SpecificationError, its faults without a subject."""
+    try:
+        loader = _Loader(text)
+        value = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise SpecificationError([f"is not valid YAML: {error.problem}{line}"]) from error
+    except (yaml.YAMLError, ValueError) as error:  # a character or a tagged value out of place
+        raise SpecificationError([f"is not valid YAML: {str(error).splitlines()[0]}"]) from error
+    except RecursionError as error:
+        raise SpecificationError(["is nested too deeply; use fewer levels"]) from error
+    if loader.repeated:
+        raise SpecificationError(loader.repeated)
+    return value
+
+
 class _Loader(yaml.SafeLoader):
     """Reads plain values as YAML 1.2 does, and notes every key given twice.
 
@@ -174,8 +191,7 @@ class _Loader(yaml.SafeLoader):
             name = f"{key.value}"
             if name in lines:
                 self.repeated.append(
-                    f"the key {name} is given in line {lines[name]} and again in line {line}; "
-                    "keep one"
+                    f"gives the key {name} in line {lines[name]} and again in line {line}; keep one"
                 )
             lines[name] = line
         return super().construct_mapping(node, deep)
@@ -204,10 +220,3 @@ for _tag, _form, _first in (
         _reader.add_implicit_resolver(
             f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_form})$", re.ASCII), _first
         )
-
-
-def _yaml_fault(error: yaml.YAMLError) -> str:
-    """What PyYAML could not read, and in which line."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{error.problem} in line {error.problem_mark.line + 1}"
-    return str(error).splitlines()[0]

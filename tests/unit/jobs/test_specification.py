@@ -144,8 +144,9 @@ def test_syntax_error_names_the_line(tmp_path: Path, text: str, line: int) -> No
     assert "is not valid YAML" in said and f"in line {line}" in said and "\n" not in said
 
 
-def test_control_characters_are_not_yaml(tmp_path: Path) -> None:
-    assert "is not valid YAML" in refusal(written(tmp_path, "a: \x00\n"))
+@pytest.mark.parametrize("text", ["a: \x00\n", "a: !!int few\n", "a: " + "9" * 5000])
+def test_values_that_yaml_cannot_hold(tmp_path: Path, text: str) -> None:
+    assert "is not valid YAML" in refusal(written(tmp_path, text))
 
 
 def test_bottomless_nesting(tmp_path: Path) -> None:
@@ -155,8 +156,8 @@ def test_bottomless_nesting(tmp_path: Path) -> None:
 def test_every_duplicate_key_is_refused(tmp_path: Path) -> None:
     said = refusal(written(tmp_path, "a: 1\nb:\n  c: 1\n  c: 2\na: 2\n")).splitlines()
     assert len(said) == 2
-    assert any("the key a is given in line 1 and again in line 5" in fault for fault in said)
-    assert any("the key c is given in line 3 and again in line 4" in fault for fault in said)
+    assert any("gives the key a in line 1 and again in line 5" in fault for fault in said)
+    assert any("gives the key c in line 3 and again in line 4" in fault for fault in said)
 
 
 # Overriding
@@ -235,6 +236,14 @@ def test_good_tree_becomes_the_model() -> None:
         (
             {"runtime": {"progress": 7}},
             "runtime.progress must be true or false, got 7",
+        ),
+        (
+            {"training": {"epochs": True}},
+            "training.epochs must be a whole number, got true",
+        ),
+        (
+            {"training": {"learning_rate": "0.1"}},
+            "training.learning_rate must be a number, got '0.1'",
         ),
         ({"name": 5}, "name must be text, got 5"),
         (
