@@ -129,9 +129,9 @@ def _truncated(
     fits, best = 0, _tokens(tokenizer, [template.context("")])[0]
     fails, fails_tokens = len(text), len(ids)
     by_guess = True
-    while fails - fits > 1 and len(best) < room:
+    while fails - fits > 1:
         if by_guess:
-            share = (room - len(best)) / (fails_tokens - len(best))
+            share = (room + 0.5 - len(best)) / (fails_tokens - len(best))
             trial = min(max(fits + int((fails - fits) * share), fits + 1), fails - 1)
         else:
             trial = (fits + fails) // 2

@@ -6,7 +6,9 @@ A row is `text@label`; the files are ISO-8859-1.
 """
 
 import io
+import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -20,6 +22,8 @@ PHRASEBANK_LABELS = ("positive", "negative", "neutral")
 PHRASEBANK_ENCODING = "iso-8859-1"
 _PATTERN = "Sentences_*.txt"
 _PREFERRED = "Sentences_AllAgree.txt"
+# RuntimeError stands for a password, NotImplementedError for a compression Python cannot undo.
+_UNPACKING_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
 def phrasebank_dataset(
@@ -64,7 +68,7 @@ def _rows(text: str, name: str) -> Iterator[Example]:
 
 def _find(path: Path) -> tuple[bytes, str]:
     """The content of the corpus file, and its name for messages."""
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, false where permission is missing
         inside = sorted(path.rglob(_PATTERN))
         chosen = _choose([file.relative_to(path).as_posix() for file in inside], path)
         return read_bytes(path / chosen), str(path / chosen)
@@ -79,8 +83,7 @@ def _from_zip(content: bytes, path: Path) -> tuple[bytes, str]:
             names = [n for n in archive.namelist() if fnmatchcase(PurePosixPath(n).name, _PATTERN)]
             chosen = _choose(names, path)
             unpacked = archive.read(chosen)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        # zipfile raises RuntimeError for a password and NotImplementedError for odd compression.
+    except _UNPACKING_FAULTS as error:
         raise DataError(f"cannot unpack {path} ({error}); unpack it and give the folder") from None
     if not unpacked.strip():
         raise DataError(f"{chosen} in {path} is empty; give a file with rows")

@@ -82,7 +82,7 @@ class DataConfig(Section):
         if encoding is not None:
             try:
                 codecs.lookup(encoding)
-                b"".decode(encoding)  # refuses codecs that are not of text, such as base64
+                "a".encode(encoding)  # refuses codecs that are not of text, such as base64
             except (LookupError, ValueError):
                 raise ValueError(
                     f"expected a text encoding that Python knows, got {encoding!r}; common ones are"
@@ -143,6 +143,13 @@ def load_dataset(config: DataConfig, seed: int) -> Dataset:
         columns = Columns(config.text_column, config.label_column, config.group_column)
         encoding = config.encoding or TABLE_ENCODING
         return table_dataset(path, columns, config.labels, encoding, config.split_seed, *fractions)
+    named_so = path.suffix.lower() in ("", ".txt", ".zip")
+    if config.source == "auto" and path.is_file() and not named_so:
+        raise DataError(
+            f"cannot tell from its name what {path} is; a table ends in"
+            f" {', '.join(TABLE_SUFFIXES)}, Financial PhraseBank in .txt or .zip; rename the file"
+            " or set data.source"
+        )
     encoding = config.encoding or PHRASEBANK_ENCODING
     return phrasebank_dataset(path, encoding, config.split_seed, *fractions)
 
