@@ -1,4 +1,4 @@
-"""Federated prompt tuning of a frozen language model: the ground, which knows nothing of privacy."""
+"""Federated prompt tuning of a frozen language model: the ground, knowing nothing of privacy."""
 
 from importlib.metadata import version
 

@@ -12,7 +12,9 @@ from veiltune.errors import DataError
 class Tokenizer(Protocol):
     """What is used of a Hugging Face tokenizer."""
 
-    def __call__(self, text: list[str], *, add_special_tokens: bool) -> Mapping[str, Any]: ...
+    def __call__(
+        self, text: list[str], *, add_special_tokens: bool, verbose: bool
+    ) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def encode(
 def _tokens(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     if not texts:
         return []
-    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    # Not verbose: a text beyond the model's length is expected here, and is cut.
+    encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
+    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def _label_ids(

@@ -21,6 +21,7 @@ from veiltune.data.lexicon import (
     CONTRASTS,
     DOWN,
     DOWN_ALONE,
+    DOWN_OF_GOOD,
     FLAT,
     GENERAL_EVENTS,
     GENERAL_FACTS,
@@ -36,6 +37,7 @@ from veiltune.data.lexicon import (
     SPEECH,
     UP,
     UP_ALONE,
+    UP_OF_GOOD,
     Event,
 )
 from veiltune.data.sectors import SECTORS
@@ -173,7 +175,10 @@ class Grammar:
             return f"{noun} totalled EUR {new} mn , {joint} EUR {old} mn", False
         if self.random.random() < 0.12:
             return f"{noun} {self._pick(UP_ALONE if up else DOWN_ALONE)}", True
-        text = f"{noun} {self._pick(UP if up else DOWN)}"
+        verbs = UP if up else DOWN
+        if not bad and self.random.random() < 0.15:
+            verbs = UP_OF_GOOD if up else DOWN_OF_GOOD
+        text = f"{noun} {self._pick(verbs)}"
         if amounts and self.random.random() < 0.4:
             if money and self.random.random() < 0.6:
                 new, old = self._amounts(up)

@@ -39,17 +39,18 @@ class Event:
 
 
 UP = phrases("""
-    rose, increased, grew, climbed, improved, jumped, went up, strengthened, expanded,
-    surged, advanced, soared, picked up, rebounded, recovered, edged up, accelerated,
-    rallied, widened, inched up, moved higher, swelled, ticked up, mounted, leapt, shot up,
-    crept up, spiked, escalated, firmed, ballooned
+    rose, increased, grew, climbed, went up, jumped, expanded, surged, soared, picked up, edged
+    up, accelerated, inched up, moved higher, swelled, ticked up, mounted, widened, leapt, shot
+    up, crept up, spiked, escalated, ballooned
 """)
 DOWN = phrases("""
-    fell, decreased, declined, dropped, slipped, shrank, went down, weakened, tumbled,
-    contracted, slid, plunged, sank, dipped, slumped, eased, narrowed, retreated, edged
-    down, eroded, moved lower, dwindled, softened, faded, diminished, plummeted, ticked
-    down, came down, receded, inched down, crashed
+    fell, decreased, declined, dropped, slipped, shrank, went down, tumbled, contracted, slid,
+    plunged, sank, dipped, slumped, eased, narrowed, retreated, edged down, moved lower,
+    dwindled, faded, diminished, plummeted, ticked down, came down, receded, inched down
 """)
+UP_OF_GOOD = phrases("improved, strengthened, recovered, rebounded, rallied, advanced, firmed")
+DOWN_OF_GOOD = phrases("weakened, deteriorated, suffered, eroded, softened, crashed")
+"""Movements of what one wants more of; of losses, "improved" could mean either direction."""
 UP_ALONE = phrases("doubled, hit a record, tripled, reached a new high, set a new record")
 DOWN_ALONE = phrases("halved, hit a low, reached a new low, collapsed, almost vanished")
 """Movements after which no amount is given."""
@@ -188,7 +189,7 @@ GENERAL_FACTS = (
     "{c} is based in {l} and employs some {n} people",
     "the financial details of the deal with {c} have not been disclosed",
     "{c} has been listed on the stock exchange since {y}",
-    "the value of the transaction is about EUR {d} million",
+    "the value of the order from {c} is about EUR {d} million",
     "{c} was established in {y} and has offices in {l}",
     "{p} has worked for {c} since {y}",
     "the agreement between {c} and its partner runs until {m} {y}",

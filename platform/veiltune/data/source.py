@@ -1,6 +1,7 @@
 """Where a job's examples come from: the embedded corpus, Financial PhraseBank or a table."""
 
 import codecs
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -137,7 +138,7 @@ def load_dataset(config: DataConfig, seed: int) -> Dataset:
         return headline_dataset(
             config.train, config.validation, config.test, drawn, config.disagreement
         )
-    path = config.path.expanduser()
+    path = Path(os.path.expanduser(config.path))  # an unknown user is left as it is
     fractions = config.train_fraction, config.validation_fraction
     if source == "table":
         columns = Columns(config.text_column, config.label_column, config.group_column)

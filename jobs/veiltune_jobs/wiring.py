@@ -1,0 +1,120 @@
+"""Builds the parts of a job from its specification: the one place where sections meet.
+
+`build_site` and `build_coordinator` are what a process of the NVFlare engine is told to call, with
+a run's folder; the inline engine builds the same parts in one process over one frozen model.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from veiltune.adapter import build_encoder
+from veiltune.backbone import FrozenModel, load_backbone
+from veiltune.data import Dataset, EncodedExamples, Example, Template, encode, partition
+from veiltune.data import load_dataset as read_dataset
+from veiltune.federation import Coordinator, PlainCodec, Site, UpdateCodec
+from veiltune.randomness import generator
+from veiltune.records import RunFolder
+from veiltune.training import GradientRule, LocalTrainer, PlainGradient
+from veiltune_jobs.job import CENTRAL, JobSpec, load_job
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A job's data, dealt to its sites."""
+
+    dataset: Dataset
+    shards: dict[str, tuple[Example, ...]]
+    """Each taking-part site's training examples."""
+
+
+def load_corpus(spec: JobSpec) -> Corpus:
+    """The data of `spec`, checked and dealt.
+
+    Raises:
+        DataError: the data cannot be used as they are.
+    """
+    dataset = read_dataset(spec.data, spec.seed)
+    if spec.federation.arm == "centralised":
+        return Corpus(dataset, {CENTRAL: dataset.train})
+    shards = partition(dataset.train, spec.data.partition, spec.seed)
+    return Corpus(dataset, {site: shards[site] for site in spec.sites()})
+
+
+def encode_examples(
+    spec: JobSpec, model: FrozenModel, corpus: Corpus, examples: tuple[Example, ...]
+) -> EncodedExamples:
+    """The examples as token ids for this job's template and model."""
+    return encode(
+        examples,
+        corpus.dataset.labels,
+        Template.parse(spec.data.template),
+        model.tokenizer,
+        model.window,
+        spec.adapter.virtual_tokens,
+    )
+
+
+def make_site(
+    spec: JobSpec, folder: RunFolder, model: FrozenModel, frozen: str, corpus: Corpus, name: str
+) -> Site:
+    """The site `name` of the run in `folder`; `frozen` is the model's fingerprint."""
+    encoder = build_encoder(spec.adapter, model.width, generator(spec.seed, "adapter"))
+    trainer = LocalTrainer(
+        model,
+        encoder.to(model.device),
+        encode_examples(spec, model, corpus, corpus.shards[name]),
+        spec.training,
+        make_rule(),
+        spec.federation.rounds,
+    )
+    return Site(
+        name,
+        folder.path.name,
+        spec.seed,
+        trainer,
+        encode_examples(spec, model, corpus, corpus.dataset.validation),
+        encode_examples(spec, model, corpus, corpus.dataset.test),
+        make_codec(),
+        spec.evaluation,
+        folder.site(name),
+        frozen,
+    )
+
+
+def make_rule() -> GradientRule:
+    """The gradient rule of a job."""
+    return PlainGradient()
+
+
+def make_codec() -> UpdateCodec:
+    """The update codec of a job."""
+    return PlainCodec()
+
+
+def make_coordinator(spec: JobSpec, folder: RunFolder) -> Coordinator:
+    """The server's part of the run in `folder`."""
+    return Coordinator(
+        make_codec(),
+        folder.server,
+        folder.path.name,
+        spec.sites(),
+        spec.min_sites(),
+        spec.federation.rounds,
+    )
+
+
+def build_site(run: str, name: str) -> Site:
+    """The site `name` of the run whose folder is `run`, in a process of its own."""
+    folder = RunFolder(Path(run))
+    spec = load_job(folder.spec)
+    torch.set_num_threads(spec.runtime.threads)
+    model = load_backbone(spec.backbone)
+    return make_site(spec, folder, model, model.fingerprint(), load_corpus(spec), name)
+
+
+def build_coordinator(run: str) -> Coordinator:
+    """The coordinator of the run whose folder is `run`, in the server's process."""
+    folder = RunFolder(Path(run))
+    return make_coordinator(load_job(folder.spec), folder)

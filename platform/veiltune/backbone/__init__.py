@@ -1,0 +1,27 @@
+"""Frozen language models: any Hugging Face causal model, and the small one that ships."""
+
+from veiltune.backbone.frozen import (
+    FrozenModel,
+    LabelBatch,
+    label_batch,
+    label_log_probabilities,
+    label_losses,
+)
+from veiltune.backbone.huggingface import (
+    EMBEDDED,
+    BackboneConfig,
+    HuggingFaceModel,
+    load_backbone,
+)
+
+__all__ = [
+    "EMBEDDED",
+    "BackboneConfig",
+    "FrozenModel",
+    "HuggingFaceModel",
+    "LabelBatch",
+    "label_batch",
+    "label_log_probabilities",
+    "label_losses",
+    "load_backbone",
+]

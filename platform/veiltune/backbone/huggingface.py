@@ -1,0 +1,177 @@
+"""Any Hugging Face causal language model, frozen, with virtual tokens before the text.
+
+Two things make a step cheaper than the usual route without changing a digit that matters: logits
+are computed at label positions only, and a prompt that all examples share goes through the model
+once, as a cached prefix, instead of once an example.
+"""
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from veiltune.backbone.frozen import LabelBatch
+from veiltune.config import Section
+from veiltune.errors import BackboneError
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+
+
+class BackboneConfig(Section):
+    """The frozen language model."""
+
+    name: str = Field(default=EMBEDDED, min_length=1)
+    """`embedded` (the small model that ships with veiltune), a Hugging Face name, or a folder."""
+    revision: str | None = None
+    """The commit or tag of a model on a hub; None is the hub's default."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """The precision in which the frozen weights are held and used; the adapter stays float32."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` takes a CUDA device where there is one, else the CPU."""
+
+
+def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
+    """The model of `config`, frozen and in evaluation mode.
+
+    Raises:
+        BackboneError: the model cannot be found or read, or takes no embeddings as input.
+    """
+    source = str(EMBEDDED_FOLDER) if config.name == EMBEDDED else config.name
+    disable_progress_bar()
+    options: dict[str, Any] = {} if config.revision is None else {"revision": config.revision}
+    try:
+        AutoConfig.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, config.precision), **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError and its own
+        where = "folder" if Path(source).exists() else "hub model"
+        raise BackboneError(
+            f"backbone.name must be a folder with a causal language model or a model that a hub "
+            f"can deliver; the {where} {config.name!r} could not be loaded "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); "
+            f"check the path, or download the model first and give its folder"
+        ) from error
+    return HuggingFaceModel(model, tokenizer, config.name, choose_device(config.device))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `name` means on this machine."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BackboneError(
+            f"backbone.device is {name!r}, but this machine has no CUDA device; use auto or cpu"
+        )
+    return torch.device(name)
+
+
+class HuggingFaceModel:
+    """A `FrozenModel` over a Hugging Face `PreTrainedModel`."""
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
+        if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+            raise BackboneError(
+                f"a frozen model must accept inputs_embeds, so that virtual tokens can be put "
+                f"before the text; {type(model).__name__} ({name}) does not: choose another model"
+            )
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.device = device
+        self.width: int = model.get_input_embeddings().weight.shape[1]
+        self.window = _window(model, tokenizer)
+        self._shares_prefix = self._prefix_is_exact()
+
+    def label_logits(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
+        """See `FrozenModel.label_logits`."""
+        route = self._with_prefix if self._shares_prefix else self._with_embeddings
+        return route(prompt.to(self.model.dtype), batch).float()
+
+    def fingerprint(self) -> str:
+        """See `FrozenModel.fingerprint`."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def _with_prefix(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
+        """The logits; the prompt passes through the model once, as a cached prefix."""
+        tokens, keep = prompt.shape[1], batch.targets.shape[1]
+        cache = self.model.base_model(inputs_embeds=prompt, use_cache=True).past_key_values
+        if prompt.shape[0] == 1 and len(batch) > 1:
+            cache.batch_repeat_interleave(len(batch))
+        output = self.model(
+            input_ids=batch.ids,
+            attention_mask=_behind_prompt(batch.mask, tokens),
+            position_ids=(tokens + batch.mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=keep,
+        )
+        return _tensor(output.logits)[:, -keep:]
+
+    def _with_embeddings(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
+        """The same logits for a model whose cache cannot carry a shared prefix."""
+        tokens, keep = prompt.shape[1], batch.targets.shape[1]
+        text = self.model.get_input_embeddings()(batch.ids)
+        embeddings = torch.cat([prompt.expand(len(batch), -1, -1), text], dim=1)
+        mask = _behind_prompt(batch.mask, tokens)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        output = self.model(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            logits_to_keep=keep,
+        )
+        return _tensor(output.logits)[:, -keep:]
+
+    def _prefix_is_exact(self) -> bool:
+        """Whether a shared prefix gives this model's own logits: measured, not assumed.
+
+        Recurrent models and unusual caches do not all keep a prefix as attention does.
+        """
+        tokens = 2
+        ids = torch.arange(6, device=self.device).view(2, 3)
+        mask = torch.tensor([[1, 1, 1], [0, 1, 1]], device=self.device)
+        batch = LabelBatch(ids, mask, ids[:, -1:])
+        prompt = self.model.get_input_embeddings().weight[:tokens].unsqueeze(0)
+        with torch.no_grad():
+            expected = self._with_embeddings(prompt, batch).float()
+            try:
+                shared = self._with_prefix(prompt, batch).float()
+            except (TypeError, ValueError, AttributeError, RuntimeError):
+                return False
+        # bfloat16 keeps 8 bits: a coarser comparison still tells a wrong prefix from a right one.
+        tolerance = 1e-4 if self.model.dtype == torch.float32 else 5e-2
+        return torch.allclose(shared, expected, rtol=tolerance, atol=tolerance)
+
+
+def _behind_prompt(mask: Tensor, tokens: int) -> Tensor:
+    """The attention mask of a prompt of `tokens` virtual tokens followed by the text."""
+    return torch.cat([mask.new_ones(mask.shape[0], tokens), mask], dim=1)
+
+
+def _tensor(value: Any) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
+
+
+def _window(model: Any, tokenizer: Any) -> int:
+    """The number of positions the model was made for; the tokenizer's word where it is silent."""
+    for key in ("max_position_embeddings", "n_positions", "n_ctx"):
+        value = getattr(model.config, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    limit = int(getattr(tokenizer, "model_max_length", 0))
+    return limit if 0 < limit < 1_000_000 else 1_000_000

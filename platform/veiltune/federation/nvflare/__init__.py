@@ -1,0 +1,1 @@
+"""The NVFlare engine: the only place of the platform that knows NVFlare."""

@@ -1,0 +1,230 @@
+"""A site: takes in the sums it lacks, evaluates, trains, and answers with an encoded update.
+
+The same object runs under both engines. Everything random in it comes from the job's seed, the
+site's name and the round, and everything it needs later is on its disk before it answers.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from veiltune.adapter import flatten, save_adapter, unflatten, vector_sha256
+from veiltune.data.encoding import EncodedExamples
+from veiltune.errors import RunError, VeiltuneError
+from veiltune.federation.codec import UpdateCodec
+from veiltune.federation.messages import Reply, Task
+from veiltune.federation.payload import read_payload
+from veiltune.federation.site_state import FINAL_FILE, SiteState, append_row, load_state
+from veiltune.randomness import generator
+from veiltune.training import EvaluationConfig, LocalTrainer, evaluate
+
+NOT_MEASURED = float("nan")
+
+
+@dataclass
+class Measurements:
+    """One row of the run's table: what a site measured and spent in one round."""
+
+    round: int
+    site: str
+    global_loss: float = NOT_MEASURED
+    global_accuracy: float = NOT_MEASURED
+    local_loss: float = NOT_MEASURED
+    local_accuracy: float = NOT_MEASURED
+    train_loss: float = NOT_MEASURED
+    examples: int = 0
+    steps: int = 0
+    seconds_evaluate: float = 0.0
+    seconds_train: float = 0.0
+    seconds_encode: float = 0.0
+    seconds_decode: float = 0.0
+    upload_bytes: int = 0
+    download_bytes: int = 0
+    epsilon: float = NOT_MEASURED
+
+
+class Site:
+    """One owner of private text.
+
+    Args:
+        name: The site's name in the job.
+        job: The run's id; payloads of another run are refused.
+        seed: The job's seed.
+        trainer: Trains the site's encoder on the site's examples. The encoder's weights at this
+            moment are the job's first global state, equal at every site.
+        validation, test: Examples that are measured and never trained on.
+        codec: Encodes this site's updates and decodes the sums.
+        evaluation: What is measured, and when.
+        folder: The site's own folder for its state, its log and its adapters.
+        frozen_sha256: The frozen model's fingerprint when the job began.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        job: str,
+        seed: int,
+        trainer: LocalTrainer,
+        validation: EncodedExamples,
+        test: EncodedExamples,
+        codec: UpdateCodec,
+        evaluation: EvaluationConfig,
+        folder: Path,
+        frozen_sha256: str,
+    ) -> None:
+        self.name = name
+        self.job = job
+        self.seed = seed
+        self.trainer = trainer
+        self.validation = validation
+        self.test = test
+        self.codec = codec
+        self.evaluation = evaluation
+        self.folder = folder
+        self.frozen_sha256 = frozen_sha256
+        folder.mkdir(parents=True, exist_ok=True)
+        self._start = flatten(trainer.encoder)
+        self._take_up_state()
+
+    def answer(self, task: Task) -> Reply:
+        """The reply to `task`; a failure becomes a reason that names no private text.
+
+        After a failure the site stands where it stood before the task, so that a later round can
+        go on as if this one had not been tried.
+        """
+        try:
+            return self.run(task)
+        except Exception as error:
+            self._take_up_state()
+            # Only our own sentences may leave: another library's message can quote its input.
+            own = isinstance(error, VeiltuneError)
+            reason = str(error) if own else f"it failed with {type(error).__name__}"
+            return Reply(self.name, task.round, self.state.applied, None, reason)
+
+    def run(self, task: Task) -> Reply:
+        """Does what `task` asks.
+
+        Raises:
+            VeiltuneError: the round cannot be done at this site.
+        """
+        row = Measurements(task.round, self.name, examples=len(self.trainer.examples.context_ids))
+        self._take_in(task, row)
+        if self.state.applied < task.round:
+            lacking = f"the sums from round {self.state.applied} to {task.round - 1}"
+            return self._reply(task, reason=f"it lacks {lacking} and asks for them")
+        if task.closing:
+            self._close(task, row)
+            return self._reply(task)
+        if self.state.trained == task.round:
+            self._train(task, row)
+        return self._reply(task, send=True)
+
+    def _take_in(self, task: Task, row: Measurements) -> None:
+        """Adds the sums that follow what the site has, in the order of rounds."""
+        start = time.perf_counter()
+        for index in sorted(task.sums):
+            row.download_bytes += task.sums[index].nbytes
+            if index == self.state.applied:
+                payload = task.sums[index]
+                if (payload.header.job, payload.header.round) != (self.job, index):
+                    raise RunError(
+                        f"the sum of round {index} of job {self.job} was expected, got one of "
+                        f"round {payload.header.round} of job {payload.header.job}"
+                    )
+                self.state.global_vector += self.codec.decode(payload)
+                self.state.applied += 1
+        # A site that missed rounds has not trained them and never will.
+        self.state.trained = max(self.state.trained, self.state.applied)
+        row.seconds_decode = time.perf_counter() - start
+
+    def _train(self, task: Task, row: Measurements) -> None:
+        """Trains one round from the global state and leaves the update in the outbox."""
+        if self.evaluation.due(task.round, task.rounds):
+            self._evaluate_global(row)
+        unflatten(self.trainer.encoder, self.state.global_vector)
+        start = time.perf_counter()
+        done = self.trainer.train(task.round, generator(self.seed, "train", self.name, task.round))
+        row.seconds_train = time.perf_counter() - start
+        row.train_loss, row.steps = done.loss, done.steps
+        local = flatten(self.trainer.encoder)
+        if self.evaluation.local_model and self.evaluation.due(task.round, task.rounds):
+            start = time.perf_counter()
+            row.local_loss, row.local_accuracy = self._evaluate(self.validation)
+            row.seconds_evaluate += time.perf_counter() - start
+        start = time.perf_counter()
+        payload = self.codec.encode(
+            local - self.state.global_vector,
+            float(row.examples),
+            job=self.job,
+            round_index=task.round,
+            site=self.name,
+        )
+        row.seconds_encode = time.perf_counter() - start
+        row.upload_bytes = payload.nbytes
+        self.state.trained = task.round + 1
+        self.state.local_vector = local
+        self.state.optimizer = self.trainer.state()
+        self.state.outbox = torch.from_numpy(payload.to_array())
+        append_row(self.folder, asdict(row))
+        self.state.save(self.folder)
+
+    def _close(self, task: Task, row: Measurements) -> None:
+        """Measures the final global adapter and writes it, and the site's own, to disk."""
+        self._evaluate_global(row)
+        test_loss, test_accuracy = self._evaluate(self.test)
+        model = self.trainer.model
+        save_adapter(self.trainer.encoder, self.folder / "adapter", model.name)
+        unflatten(self.trainer.encoder, self.state.local_vector)
+        save_adapter(self.trainer.encoder, self.folder / "own_adapter", model.name)
+        if model.fingerprint() != self.frozen_sha256:
+            raise RunError(
+                "the frozen model's weights must be the same after a job as before, but they "
+                "changed; nothing of this job can be trusted"
+            )
+        append_row(self.folder, asdict(row))
+        final = {
+            "site": self.name,
+            "adapter_sha256": vector_sha256(self.state.global_vector),
+            "frozen_sha256": self.frozen_sha256,
+            "val_loss": row.global_loss,
+            "val_accuracy": row.global_accuracy,
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+            "truncated": self.trainer.examples.truncated,
+        }
+        (self.folder / FINAL_FILE).write_text(json.dumps(final, indent=2) + "\n")
+        self.state.save(self.folder)
+
+    def _evaluate_global(self, row: Measurements) -> None:
+        start = time.perf_counter()
+        unflatten(self.trainer.encoder, self.state.global_vector)
+        row.global_loss, row.global_accuracy = self._evaluate(self.validation)
+        row.seconds_evaluate += time.perf_counter() - start
+
+    def _evaluate(self, examples: EncodedExamples) -> tuple[float, float]:
+        with torch.no_grad():
+            prompt = self.trainer.encoder()
+        result = evaluate(self.trainer.model, prompt, examples, self.evaluation.batch_size)
+        return result.loss, result.accuracy
+
+    def _reply(self, task: Task, *, send: bool = False, reason: str | None = None) -> Reply:
+        update = read_payload(self.state.outbox.numpy()) if send else None
+        return Reply(self.name, task.round, self.state.applied, update, reason)
+
+    def _take_up_state(self) -> None:
+        """Stands where the disk says, or at the job's beginning."""
+        unflatten(self.trainer.encoder, self._start)
+        fresh: dict[str, Any] = self.trainer.fresh_state()
+        self.state = load_state(self.folder) or SiteState(
+            applied=0,
+            trained=0,
+            global_vector=self._start.clone(),
+            local_vector=self._start.clone(),
+            optimizer=fresh,
+            outbox=torch.empty(0, dtype=torch.uint8),
+        )
+        self.trainer.load_state(self.state.optimizer)
