@@ -1,5 +1,7 @@
 """Examples become tokens that fit the window; only texts are cut, and the cut ones are counted."""
 
+import copy
+import logging
 from typing import Any
 
 import pytest
@@ -70,15 +72,28 @@ def test_as_little_is_cut_as_needed(word_level: Tokenizer, room: int) -> None:
 def test_a_long_text_costs_few_trials(byte_level: Tokenizer) -> None:
     calls = 0
 
-    def counting(text: list[str], *, add_special_tokens: bool) -> Any:
+    def counting(text: list[str], **options: Any) -> Any:
         nonlocal calls
         calls += 1
-        return byte_level(text, add_special_tokens=add_special_tokens)
+        return byte_level(text, **options)
 
     example = Example("Sales rose in Finland . " * 2000, "neutral")
     encoded = encode([example], LABELS, TEMPLATE, counting, 128, 10)
     assert (len(encoded.context_ids[0]), encoded.truncated) == (117, 1)
     assert calls < 15
+
+
+def test_the_tokenizer_does_not_cry_over_a_text_that_is_cut(
+    byte_level: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = copy.deepcopy(byte_level)
+    short.model_max_length = 8
+    logging.getLogger("transformers").addHandler(caplog.handler)  # it does not propagate
+    try:
+        encode([Example("Sales rose " * 20, "neutral")], LABELS, TEMPLATE, short, 64, 10)
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert not caplog.records
 
 
 def test_no_examples(byte_level: Tokenizer) -> None:

@@ -52,6 +52,11 @@ def test_the_home_folder_may_be_short(corpus: Path, monkeypatch: pytest.MonkeyPa
     assert load_dataset(DataConfig(path=Path("~") / corpus.name), 1).name.startswith("phrasebank")
 
 
+def test_an_unknown_home_is_a_missing_file() -> None:
+    with pytest.raises(DataError, match=r"there is no data file ~nobody-of-this-name/a\.txt"):
+        load_dataset(DataConfig(path=Path("~nobody-of-this-name/a.txt")), 1)
+
+
 def test_a_named_source_decides_over_the_name_of_the_file(tmp_path: Path, corpus: Path) -> None:
     other = corpus.rename(tmp_path / "corpus.dat")
     with pytest.raises(
