@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from veiltune_jobs.job import load_job
+
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = [
     ROOT / package for package in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 ]
+SPECIFICATIONS = sorted((ROOT / "jobs").rglob("*.y*ml"))
 LARGEST_FILE_BYTES = 10_000_000
 
 
@@ -37,6 +40,16 @@ def test_the_standard_platform_module_is_not_hidden() -> None:
 def test_one_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["project"]["version"] == version("veiltune")
+
+
+def test_specifications_are_shipped() -> None:
+    """Guards the test below, which would pass if it found none."""
+    assert len(SPECIFICATIONS) > 0
+
+
+@pytest.mark.parametrize("path", SPECIFICATIONS, ids=lambda path: path.name)
+def test_a_shipped_specification_loads(path: Path) -> None:
+    load_job(path)
 
 
 def test_no_large_file_is_tracked() -> None:
