@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded language model.")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are written")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
@@ -128,7 +128,7 @@ def pretrain(
     tokenizer: PreTrainedTokenizerFast,
     steps: int,
     seed: int,
-    batch: int = 64,
+    batch: int = 48,
     rate: float = 3e-3,
     warm_up: int = 100,
 ) -> float:

@@ -157,7 +157,7 @@ class Grammar:
         """A statement about a quantity, with the amounts if asked, and whether it is clear."""
         own = self.random.random() < 0.6
         figures = SECTORS[sector].figures if own else GENERAL_FIGURES
-        bad = self.random.random() < 0.35
+        bad = self.random.random() < 0.42
         money = self.random.random() < 0.6
         nouns = (figures.good, figures.bad, figures.good_money, figures.bad_money)[bad + 2 * money]
         noun = self._pick(nouns)

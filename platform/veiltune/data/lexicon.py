@@ -39,14 +39,15 @@ class Event:
 
 
 UP = phrases("""
-    rose, increased, grew, climbed, went up, jumped, expanded, surged, soared, picked up, edged
-    up, accelerated, inched up, moved higher, swelled, ticked up, mounted, widened, leapt, shot
-    up, crept up, spiked, escalated, ballooned
+    rose, increased, grew, climbed, went up, jumped, expanded, surged, soared, picked up,
+    edged up, accelerated, inched up, moved higher, swelled, ticked up, mounted, widened,
+    leapt, shot up, crept up, spiked, escalated, ballooned
 """)
 DOWN = phrases("""
-    fell, decreased, declined, dropped, slipped, shrank, went down, tumbled, contracted, slid,
-    plunged, sank, dipped, slumped, eased, narrowed, retreated, edged down, moved lower,
-    dwindled, faded, diminished, plummeted, ticked down, came down, receded, inched down
+    fell, decreased, declined, dropped, slipped, shrank, went down, tumbled, contracted,
+    slid, plunged, sank, dipped, slumped, eased, narrowed, retreated, edged down, moved
+    lower, dwindled, faded, diminished, plummeted, ticked down, came down, receded, inched
+    down
 """)
 UP_OF_GOOD = phrases("improved, strengthened, recovered, rebounded, rallied, advanced, firmed")
 DOWN_OF_GOOD = phrases("weakened, deteriorated, suffered, eroded, softened, crashed")
@@ -102,8 +103,8 @@ GENERAL_FIGURES = Figures(
         expenses, losses, interest expenses, impairments, write-downs, staff costs
     """),
     bad=phrases("""
-        staff turnover, absenteeism, the tax rate, complaints, the cost ratio, gearing,
-        overheads, the debt burden
+        staff turnover, absenteeism, tax rate, complaints, cost ratio, gearing,
+        overheads, debt burden
     """),
 )
 GENERAL_EVENTS = {

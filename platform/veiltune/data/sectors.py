@@ -36,8 +36,8 @@ SECTORS: dict[str, Sector] = {
                 premiums, trading income
             """),
             good=phrases("""
-                the capital ratio, loan demand, the interest margin, new
-                customers, mortgage volumes, the solvency ratio, liquidity
+                capital ratio, loan demand, interest margin, new customers,
+                mortgage volumes, solvency ratio, liquidity
             """),
             bad_money=phrases("""
                 credit losses, loan impairments, bad loans, funding costs,
@@ -109,8 +109,8 @@ SECTORS: dict[str, Sector] = {
         ),
         figures=Figures(
             good_money=phrases("""
-                order intake, the order book, orders, export income, service
-                revenue, new orders, the order backlog
+                order intake, order book, orders, export income, service
+                revenue, new orders, order backlog
             """),
             good=phrases("""
                 production, capacity utilisation, exports, deliveries, output,
@@ -202,7 +202,7 @@ SECTORS: dict[str, Sector] = {
             """),
             good=phrases("""
                 subscriptions, downloads, user numbers, data traffic, handset
-                sales, active users, renewals, the subscriber base
+                sales, active users, renewals, subscriber base
             """),
             bad_money=phrases("""
                 roaming costs, hosting costs, development costs, patent costs,
