@@ -7,6 +7,7 @@ once, as a cached prefix, instead of once an example.
 
 import hashlib
 import inspect
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,11 +90,16 @@ class HuggingFaceModel:
         self.device = device
         self.width: int = model.get_input_embeddings().weight.shape[1]
         self.window = _window(model, tokenizer)
+        self._attention_span = _attention_span(model)
         self._shares_prefix = self._prefix_is_exact()
 
     def label_logits(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
         """See `FrozenModel.label_logits`."""
-        route = self._with_prefix if self._shares_prefix else self._with_embeddings
+        # Padding stands between a shared prefix and the text, where it counts as distance for a
+        # model whose layers see a limited number of places back; within that number it does not.
+        within_span = prompt.shape[1] + batch.ids.shape[1] <= self._attention_span
+        shares = self._shares_prefix and within_span
+        route = self._with_prefix if shares else self._with_embeddings
         return route(prompt.to(self.model.dtype), batch).float()
 
     def fingerprint(self) -> str:
@@ -121,11 +127,20 @@ class HuggingFaceModel:
         return _tensor(output.logits)[:, -keep:]
 
     def _with_embeddings(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
-        """The same logits for a model whose cache cannot carry a shared prefix."""
+        """The same logits for a model whose cache cannot carry a shared prefix.
+
+        Padding comes first, then the prompt, then the text, so that nothing stands between them: a
+        recurrent model, a sliding window or a bias by distance would notice.
+        """
         tokens, keep = prompt.shape[1], batch.targets.shape[1]
         text = self.model.get_input_embeddings()(batch.ids)
         embeddings = torch.cat([prompt.expand(len(batch), -1, -1), text], dim=1)
-        mask = _behind_prompt(batch.mask, tokens)
+        places = torch.arange(embeddings.shape[1], device=self.device)
+        padding = (batch.mask == 0).sum(1, keepdim=True)
+        source = torch.where(places < padding + tokens, places - padding, places)
+        source = torch.where(places < padding, places + tokens, source)
+        embeddings = embeddings.gather(1, source.unsqueeze(2).expand_as(embeddings))
+        mask = (places >= padding).to(batch.mask.dtype)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         output = self.model(
             inputs_embeds=embeddings,
@@ -165,6 +180,17 @@ def _behind_prompt(mask: Tensor, tokens: int) -> Tensor:
 def _tensor(value: Any) -> Tensor:
     assert isinstance(value, Tensor)
     return value
+
+
+def _attention_span(model: Any) -> float:
+    """How many places back the layer with the shortest sight can see; infinite where all see all.
+
+    The keys are those of Hugging Face's configurations for sliding, local and chunked attention.
+    """
+    config = model.config.get_text_config()
+    keys = ("sliding_window", "window_size", "attention_chunk_size", "local_attention")
+    values = (getattr(config, key, None) for key in keys)
+    return min((value for value in values if isinstance(value, int) and value > 0), default=inf)
 
 
 def _window(model: Any, tokenizer: Any) -> int:
