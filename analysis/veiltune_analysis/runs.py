@@ -5,6 +5,7 @@ is on the disk counts: nothing here knows how a run was made.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -133,6 +134,15 @@ def load_runs(folder: Path) -> Runs:
             f"expected at least one run (a folder with {SUMMARY}) in {folder}, found none; "
             "run a job first or name another folder"
         )
+    return read_runs(folders)
+
+
+def read_runs(folders: Sequence[Path]) -> Runs:
+    """The runs in these folders, in this order, as the two tables.
+
+    Raises:
+        OutputError: the record of one is incomplete or cannot be read.
+    """
     runs = [read_run(each) for each in folders]
     return Runs(
         runs=pd.DataFrame([_row(run) for run in runs]),

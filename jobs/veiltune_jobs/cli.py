@@ -91,6 +91,94 @@ def run(
     _print_summary(summary, this.folder.path)
 
 
+@app.command()
+def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Show what a job will cost, before it runs."""
+    from veiltune_jobs.job import load_job
+    from veiltune_jobs.plan import describe
+    from veiltune_jobs.plan import plan as make_plan
+
+    numbers = make_plan(load_job(spec, overrides or []))
+    print(json.dumps(numbers) if as_json else describe(numbers))
+
+
+@app.command()
+def figures(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML.")],
+    overrides: SetOption = None,
+    seeds: Annotated[str | None, typer.Option(help="Other seeds, such as 1,2,3.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path(
+        "figures"
+    ),
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what an experiment lacks, and draw its panels with the numbers beside them."""
+    from veiltune_jobs.experiment import draw, parse_seeds
+
+    result = draw(experiment, overrides or [], parse_seeds(seeds), output, workers, _say)
+    if as_json:
+        print(json.dumps(result.as_json()))
+        return
+    print(result.text)
+    for path in result.files:
+        print(_shown(path.absolute()))
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Write a run's report again from its records."""
+    from veiltune_analysis.report import write_report
+    from veiltune_jobs.run import open_run
+
+    open_run(run)
+    print(_shown(write_report(run).absolute()))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+    to: Annotated[str, typer.Option("--to", help="The format: peft.")] = "peft",
+    site: Annotated[str | None, typer.Option(help="A site's own prompt.")] = None,
+) -> None:
+    """Copy a run's prompt into a folder that PEFT loads."""
+    from veiltune_jobs.export import export as export_adapter
+
+    print(_shown(export_adapter(run, output, to, site).absolute()))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    text: Annotated[list[str] | None, typer.Option(help="A text; may be repeated.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with a text a line.")] = None,
+    site: Annotated[str | None, typer.Option(help="Use this site's own prompt.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label texts with a run's prompt."""
+    from dataclasses import asdict
+
+    from veiltune_jobs.predict import predict as label
+    from veiltune_jobs.predict import read_texts
+
+    texts = [*(text or []), *(read_texts(file) if file else [])]
+    if not texts:
+        raise typer.BadParameter("give --text or --file")
+    predictions = label(run, texts, site)
+    if as_json:
+        print(json.dumps({"predictions": [asdict(prediction) for prediction in predictions]}))
+        return
+    for prediction in predictions:
+        share = prediction.probabilities[prediction.label]
+        print(f"{prediction.label}\t{share:.3f}\t{prediction.text}")
+
+
+def _say(line: str) -> None:
+    """Progress, for standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     synthetic = " (synthetic data)" if summary["synthetic"] else ""
     print(

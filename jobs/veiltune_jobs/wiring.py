@@ -36,9 +36,9 @@ def load_corpus(spec: JobSpec) -> Corpus:
         DataError: the data cannot be used as they are.
     """
     dataset = read_dataset(spec.data, spec.seed)
-    if spec.federation.arm == "centralised":
-        return Corpus(dataset, {CENTRAL: dataset.train})
     shards = partition(dataset.train, spec.data.partition, spec.seed)
+    if spec.federation.arm == "centralised":
+        return Corpus(dataset, {CENTRAL: sum(shards.values(), ())})
     return Corpus(dataset, {site: shards[site] for site in spec.sites()})
 
 

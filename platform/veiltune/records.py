@@ -103,7 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def provenance(
-    commit_of: Path, specification_sha256: str, seed: int, data_sha256: str
+    commit_of: Path, specification_hash: str, seed: int, data_sha256: str
 ) -> dict[str, Any]:
     """What is needed to make the same run again years later."""
     return {
@@ -116,7 +116,7 @@ def provenance(
             "cores": os.cpu_count(),
         },
         "seed": seed,
-        "specification_sha256": specification_sha256,
+        "specification_hash": specification_hash,
         "data_sha256": data_sha256,
     }
 

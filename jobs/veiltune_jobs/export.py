@@ -1,0 +1,40 @@
+"""Copies a finished run's prompt to where another program loads it from."""
+
+import shutil
+from pathlib import Path
+
+from veiltune.adapter import load_encoder, save_adapter
+from veiltune.backbone import EMBEDDED
+from veiltune.backbone.huggingface import EMBEDDED_FOLDER
+from veiltune.errors import OutputError
+from veiltune_jobs.job import load_job
+from veiltune_jobs.run import open_run
+
+FORMATS = ("peft",)
+
+
+def export(run: Path, output: Path, to: str, site: str | None) -> Path:
+    """`output` holds the prompt in the format `to`, with the run's specification and card.
+
+    Raises:
+        OutputError: the run has no such prompt, the format is unknown, or `output` has files.
+    """
+    if to not in FORMATS:
+        raise OutputError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
+    folder, summary = open_run(run)
+    if site is not None and site not in summary["sites"]:
+        raise OutputError(f"--site must be one of {', '.join(summary['sites'])}, got {site!r}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OutputError(f"--output must be a new or empty folder, {output} is not; name another")
+    encoder = load_encoder(folder.site(site) / "own_adapter" if site else folder.adapter)
+    name = load_job(folder.spec).backbone.name
+    try:
+        save_adapter(encoder, output, str(EMBEDDED_FOLDER) if name == EMBEDDED else name)
+        for path in (folder.spec, folder.provenance, folder.card_text):
+            shutil.copy(path, output / path.name)
+    except OSError as error:
+        raise OutputError(
+            f"the prompt is written to {output}, which cannot be written ({error.strerror}); name "
+            f"another folder"
+        ) from error
+    return output

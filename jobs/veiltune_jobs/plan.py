@@ -1,0 +1,121 @@
+"""What a job will cost, before anything is trained: sizes, bytes, memory and time.
+
+Counts and bytes are exact: they come from the objects a run uses. Seconds and memory are measured
+on this machine, by doing once what a site does again and again.
+"""
+
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+
+from veiltune.adapter import build_encoder, encoder_parameters
+from veiltune.backbone import load_backbone
+from veiltune.data import duplicates_across_splits, label_counts
+from veiltune.randomness import generator
+from veiltune.training import LocalTrainer, TrainingConfig, evaluate
+from veiltune_jobs.job import JobSpec
+from veiltune_jobs.wiring import encode_examples, load_corpus, make_codec, make_rule
+
+MEASURED_STEPS = 5
+
+
+def plan(spec: JobSpec) -> dict[str, Any]:
+    """The plan of a job as plain values. It loads the frozen model and takes a few steps."""
+    corpus = load_corpus(spec)
+    torch.set_num_threads(spec.runtime.threads)
+    model = load_backbone(spec.backbone)
+    shards = {
+        site: encode_examples(spec, model, corpus, rows) for site, rows in corpus.shards.items()
+    }
+    validation = encode_examples(spec, model, corpus, corpus.dataset.validation)
+    encoder = build_encoder(spec.adapter, model.width, generator(spec.seed, "adapter"))
+    encoder.to(model.device)
+
+    a_few = TrainingConfig(batch_size=spec.training.batch_size, steps_per_round=MEASURED_STEPS)
+    largest = max(shards.values(), key=len)
+    trainer = LocalTrainer(model, encoder, largest, a_few, make_rule(), rounds=2)
+    trainer.train(0, generator(spec.seed, "plan", 0))  # the first steps also warm up
+    start = time.perf_counter()
+    trainer.train(1, generator(spec.seed, "plan", 1))
+    step_s = (time.perf_counter() - start) / MEASURED_STEPS
+    start = time.perf_counter()
+    with torch.no_grad():
+        evaluate(model, encoder(), validation, spec.evaluation.batch_size)
+    evaluation_s = (time.perf_counter() - start) / spec.evaluation.every
+
+    parameters = encoder_parameters(spec.adapter, model.width)
+    codec = make_codec()
+    update = codec.encode(
+        torch.zeros(parameters), 1.0, job="0" * 12, round_index=0, site=spec.sites()[0]
+    )
+    others = [
+        codec.encode(torch.zeros(parameters), 1.0, job="0" * 12, round_index=0, site=site)
+        for site in spec.sites()[1:]
+    ]
+    steps = {site: spec.training.steps(len(shard)) for site, shard in shards.items()}
+    evaluations = len(steps) * (2 if spec.evaluation.local_model else 1)
+    work_s = sum(steps.values()) * step_s + evaluations * evaluation_s
+    at_once = min(spec.runtime.parallel_sites or len(steps), len(steps), os.cpu_count() or 1)
+    dataset = corpus.dataset
+    return {
+        "job": spec.name,
+        "data": dataset.name,
+        "synthetic": dataset.synthetic,
+        "examples": {site: len(rows) for site, rows in corpus.shards.items()},
+        "label_counts": {
+            site: label_counts(rows, dataset.labels) for site, rows in corpus.shards.items()
+        },
+        "validation": len(dataset.validation),
+        "test": len(dataset.test),
+        "duplicates": duplicates_across_splits(dataset),
+        "truncated": {site: shard.truncated for site, shard in shards.items()},
+        "trained_parameters": parameters,
+        "rounds": spec.federation.rounds,
+        "steps_per_round": steps,
+        "upload_bytes_per_site_round": update.nbytes,
+        "download_bytes_per_site_round": codec.combine([update, *others]).nbytes,
+        "memory_mb_per_site": _peak_memory_mb(),
+        "seconds_per_step": step_s,
+        "training_seconds": spec.federation.rounds * work_s / at_once,
+        "epsilon": None,
+        "encryption": None,
+    }
+
+
+def describe(numbers: dict[str, Any]) -> str:
+    """The plan for a person to read."""
+    counts = "; ".join(
+        f"{site} {numbers['examples'][site]} ("
+        + ", ".join(f"{count} {label}" for label, count in of_label.items())
+        + ")"
+        for site, of_label in numbers["label_counts"].items()
+    )
+    synthetic = ", synthetic" if numbers["synthetic"] else ""
+    repeated = sum(numbers["duplicates"].values())
+    lines = {
+        "data": f"{numbers['data']}{synthetic}; {numbers['validation']} validation, "
+        f"{numbers['test']} test; {repeated} duplicates across splits",
+        "training examples": counts,
+        "cut to the window": f"{sum(numbers['truncated'].values())} texts",
+        "trained parameters": f"{numbers['trained_parameters']:,}",
+        "rounds": f"{numbers['rounds']}, steps a round: "
+        + ", ".join(f"{site} {steps}" for site, steps in numbers["steps_per_round"].items()),
+        "bytes a site and round": f"{numbers['upload_bytes_per_site_round']:,} up, "
+        f"{numbers['download_bytes_per_site_round']:,} down",
+        "memory of a site": f"{numbers['memory_mb_per_site']:,} MB (measured)",
+        "time": f"{numbers['training_seconds']:.0f} s of training and evaluation on this machine "
+        f"({1000 * numbers['seconds_per_step']:.0f} ms a step), without start-up",
+        "privacy": "epsilon: none; encryption: none",
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _peak_memory_mb() -> int:
+    """The most memory this process has held, which did what a site does."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
