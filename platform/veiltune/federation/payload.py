@@ -3,14 +3,15 @@
     magic "VTPL" | version u16 | header length u32 | header (JSON, UTF-8) | body
 
 All integers are little-endian. The header says who made the payload, for which job and round, and
-by which codec; it carries no tensor names and no shapes. The SHA-256 of the body is in it, so a
-truncated or altered payload is refused before anybody computes with it.
+by which codec; it carries no tensor names and no shapes. The SHA-256 of its other fields and the
+body is in it, so a truncated or altered payload is refused before anybody computes with it. This
+finds accidents; who may send what is for the transport to prove.
 """
 
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ PREFIX = struct.Struct("<4sHI")
 
 
 class PayloadError(RunError):
-    """A payload is damaged or does not belong here; the message names its maker and the cause."""
+    """A payload is damaged or does not belong here; the message names the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class PayloadHeader:
     """Whose updates are in it, sorted: one site in an upload, all contributors in a sum."""
     weight: float
     """The sum of the sites' weights; a body is already multiplied by its weights."""
-    body_sha256: str
+    sha256: str
+    """Over the fields above and the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def make_payload(
     codec: str, job: str, round_index: int, sites: tuple[str, ...], weight: float, body: bytes
 ) -> Payload:
     """A payload whose header fits its body."""
-    digest = hashlib.sha256(body).hexdigest()
-    header = PayloadHeader(codec, job, round_index, tuple(sorted(sites)), weight, digest)
-    return Payload(header, np.frombuffer(body, np.uint8))
+    array = np.frombuffer(body, np.uint8)
+    unsigned = PayloadHeader(codec, job, round_index, tuple(sorted(sites)), weight, sha256="")
+    return Payload(replace(unsigned, sha256=_sha256(unsigned, array)), array)
 
 
 def read_payload(array: NDArray[np.uint8]) -> Payload:
@@ -88,12 +90,18 @@ def read_payload(array: NDArray[np.uint8]) -> Payload:
     except (ValueError, TypeError, KeyError) as error:
         raise PayloadError("the payload's header cannot be read; it was cut or altered") from error
     body = data[PREFIX.size + length :]
-    if hashlib.sha256(body.data).hexdigest() != header.body_sha256:
+    if _sha256(header, body) != header.sha256:
         raise PayloadError(
-            f"the payload of {', '.join(header.sites)} for round {header.round} was cut or altered "
-            f"on its way: its body does not have the SHA-256 its header states"
+            f"a payload of {data.size} bytes was cut or altered on its way: it does not have the "
+            f"SHA-256 it states"
         )
     return Payload(header, body)
+
+
+def _sha256(header: PayloadHeader, body: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(_header_bytes(replace(header, sha256="")))
+    digest.update(body.data)
+    return digest.hexdigest()
 
 
 def _header_bytes(header: PayloadHeader) -> bytes:
