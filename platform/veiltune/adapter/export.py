@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -50,20 +51,19 @@ def load_encoder(folder: Path) -> PromptEncoder:
     """The encoder that `save_adapter` wrote.
 
     Raises:
-        OutputError: the folder is not one that `save_adapter` wrote.
+        OutputError: the folder is not one that `save_adapter` wrote, or it is damaged.
     """
     try:
         shape = json.loads((folder / CONFIG_FILE).read_text())
-        weights = load_file(folder / ENCODER_FILE)
-    except (OSError, ValueError) as error:
+        encoder = PromptEncoder(
+            shape["encoder"], shape["virtual_tokens"], shape["width"], shape["hidden_size"]
+        )
+        encoder.load_state_dict(load_file(folder / ENCODER_FILE))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise OutputError(
-            f"expected an adapter folder with {CONFIG_FILE} and {ENCODER_FILE}, got {folder}; "
+            f"expected an adapter folder, {CONFIG_FILE} and {ENCODER_FILE} whole, got {folder}; "
             f"give the adapter folder of a finished run"
         ) from error
-    encoder = PromptEncoder(
-        shape["encoder"], shape["virtual_tokens"], shape["width"], shape["hidden_size"]
-    )
-    encoder.load_state_dict(weights)
     return encoder
 
 
