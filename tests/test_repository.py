@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from veiltune_jobs.experiment import arms_of, load_experiment
 from veiltune_jobs.job import load_job
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,12 @@ def test_specifications_are_shipped() -> None:
 
 @pytest.mark.parametrize("path", SPECIFICATIONS, ids=lambda path: path.name)
 def test_a_shipped_specification_loads(path: Path) -> None:
-    load_job(path)
+    """An experiment names the job it varies, which must load too."""
+    if "job" in yaml.safe_load(path.read_text(encoding="utf-8")):
+        experiment, job = load_experiment(path)
+        assert arms_of(experiment.model_copy(update={"seeds": experiment.seeds[:1]}), job)
+    else:
+        load_job(path)
 
 
 def test_no_large_file_is_tracked() -> None:

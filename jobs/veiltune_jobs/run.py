@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-from veiltune_analysis.report import write_report
 
 from veiltune.backbone import FrozenModel, load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
@@ -27,6 +26,7 @@ from veiltune.records import (
     read_json,
     write_json,
 )
+from veiltune_analysis.report import write_report
 from veiltune_jobs import privacy_card
 from veiltune_jobs.job import JobSpec, run_id, with_absolute_paths
 from veiltune_jobs.specification import dump_yaml, specification_hash
