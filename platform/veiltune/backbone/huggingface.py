@@ -42,7 +42,8 @@ def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
     """The model of `config`, frozen and in evaluation mode.
 
     Raises:
-        BackboneError: the model cannot be found or read, or takes no embeddings as input.
+        BackboneError: the model cannot be found or read, has no tokenizer, or takes no embeddings as
+            input.
     """
     source = str(EMBEDDED_FOLDER) if config.name == EMBEDDED else config.name
     disable_progress_bar()
@@ -61,6 +62,12 @@ def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
             f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); "
             f"check the path, or download the model first and give its folder"
         ) from error
+    # Without its files transformers makes an empty tokenizer and says nothing.
+    if not tokenizer("a text", add_special_tokens=False)["input_ids"]:
+        raise BackboneError(
+            f"backbone.name must be a model with its tokenizer, but the tokenizer of "
+            f"{config.name!r} knows no token; put the tokenizer's files beside the model's"
+        )
     return HuggingFaceModel(model, tokenizer, config.name, choose_device(config.device))
 
 
@@ -195,8 +202,9 @@ def _attention_span(model: Any) -> float:
 
 def _window(model: Any, tokenizer: Any) -> int:
     """The number of positions the model was made for; the tokenizer's word where it is silent."""
-    for key in ("max_position_embeddings", "n_positions", "n_ctx"):
-        value = getattr(model.config, key, None)
+    config = model.config.get_text_config()
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"):
+        value = getattr(config, key, None)
         if isinstance(value, int) and value > 0:
             return value
     limit = int(getattr(tokenizer, "model_max_length", 0))
