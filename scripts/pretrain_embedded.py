@@ -2,7 +2,7 @@
 
     python scripts/pretrain_embedded.py
 
-About eight minutes on one CPU core. It draws its corpus from the grammar of
+About ten minutes on one CPU core. It draws its corpus from the grammar of
 `veiltune.data.headlines`, trains a byte-level tokenizer and a GPT-2 of about one million parameters
 on it, measures what the model knows, and writes everything into the package. The model never sees
 the task's template, and sees the label words in one kind of sentence only, so a prompt has
@@ -30,6 +30,8 @@ from veiltune.data.headlines import Grammar
 FOLDER = Path(__file__).parents[1] / "platform" / "veiltune" / "backbone" / "embedded"
 END = "<|endoftext|>"
 PADDING = "<|padding|>"
+# The tokenizer's trainer numbers the special tokens first, in their order.
+END_ID, PADDING_ID = 0, 1
 POSITIONS = 256
 # GPT-2's way of cutting text into words, but every digit stands alone.
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -64,6 +66,8 @@ def main() -> None:
     }
     model.half().save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
+    for path in options.folder.iterdir():
+        path.chmod(0o644)  # a file of weights is written readable by its owner only
     print(json.dumps(figures, indent=2))
 
 
@@ -105,7 +109,6 @@ def corpus(stream: str, documents: int) -> Iterator[str]:
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     """A GPT-2 with four layers of width 128, not yet trained."""
-    end = tokenizer.eos_token_id
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=len(tokenizer),
@@ -116,9 +119,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            bos_token_id=end,
-            eos_token_id=end,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=END_ID,
+            eos_token_id=END_ID,
+            pad_token_id=PADDING_ID,
         )
     )
 
@@ -167,7 +170,6 @@ def encoded(
     Documents of like length share a batch, out of a pool of so many batches: a third of the time
     of batches drawn at random, most of which would be padding. Padding has weight 0.
     """
-    end = int(tokenizer.eos_token_id)
     mixing = random.Random("batches")
     while True:
         rows: list[tuple[list[int], list[float]]] = []
@@ -175,17 +177,17 @@ def encoded(
             passages = document(grammar)
             # Passages start at a space, where the tokenizer cuts anyway: joined, they are the text.
             pieces = tokenizer([p.text for p in passages], add_special_tokens=False)["input_ids"]
-            ids, weight = [end], [0.0]
+            ids, weight = [END_ID], [0.0]
             for passage, piece in zip(passages, pieces, strict=True):
                 ids += piece
                 weight += [1.0 if passage.commentary else HEADLINE_WEIGHT] * len(piece)
-            rows.append(([*ids, end][:POSITIONS], [*weight, HEADLINE_WEIGHT][:POSITIONS]))
+            rows.append(([*ids, END_ID][:POSITIONS], [*weight, HEADLINE_WEIGHT][:POSITIONS]))
         rows.sort(key=lambda row: len(row[0]))
         for first in mixing.sample(range(0, len(rows), batch), pool):
             part = rows[first : first + batch]
             width = len(part[-1][0])
             yield (
-                torch.tensor([ids + [end] * (width - len(ids)) for ids, _ in part]),
+                torch.tensor([ids + [END_ID] * (width - len(ids)) for ids, _ in part]),
                 torch.tensor([weight + [0.0] * (width - len(weight)) for _, weight in part]),
             )
 
