@@ -42,8 +42,8 @@ def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
     """The model of `config`, frozen and in evaluation mode.
 
     Raises:
-        BackboneError: the model cannot be found or read, has no tokenizer, or takes no embeddings as
-            input.
+        BackboneError: the model cannot be found or read, has no tokenizer, or takes no embeddings
+            as input.
     """
     source = str(EMBEDDED_FOLDER) if config.name == EMBEDDED else config.name
     disable_progress_bar()

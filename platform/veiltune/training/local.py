@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +13,8 @@ from veiltune.config import Section
 from veiltune.data.encoding import EncodedExamples
 from veiltune.errors import RunError
 from veiltune.training.gradient import GradientRule
+
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingConfig(Section):
@@ -32,7 +34,7 @@ class TrainingConfig(Section):
     """The rate at the end of the cosine, as a part of `learning_rate`."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's decoupled weight decay."""
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[DecayRate, DecayRate] = (0.9, 0.98)
     """AdamW's decay rates of the two moments, each in [0, 1)."""
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of a step's gradient; None leaves it alone. Not a privacy mechanism."""
@@ -111,10 +113,11 @@ class LocalTrainer:
                 torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.gradient_clip)
             self.optimizer.step()
         loss = math.fsum(losses) / len(losses)
-        if not all(torch.isfinite(p).all() for p in self.encoder.parameters()):
+        finite = all(torch.isfinite(parameter).all() for parameter in self.encoder.parameters())
+        if not (finite and math.isfinite(loss)):
             raise RunError(
-                f"training in round {round_index} must stay finite, but the encoder's parameters "
-                f"became infinite or NaN; lower training.learning_rate or set "
+                f"training in round {round_index} must stay finite, but the loss or the encoder's "
+                f"parameters became infinite or NaN; lower training.learning_rate or set "
                 f"training.gradient_clip"
             )
         return RoundOfTraining(loss, len(losses))
