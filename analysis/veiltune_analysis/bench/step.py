@@ -74,9 +74,11 @@ class PairOfSteps:
         self.peft_encoder, self._peft_loss = _through_peft(network, shape, self.encoder, texts)
         examples, rule = _encoded(texts), PlainGradient()
         indices = list(range(shape.batch))
-        self._optimizer = _adamw(self.encoder)
-        self._peft_optimizer = _adamw(self.peft_encoder)
-        self._backward = lambda: rule.backward(model, self.encoder, examples, indices)
+        self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(self.encoder.parameters())
+        self._peft_optimizer = torch.optim.AdamW(self.peft_encoder.parameters())
+        self._backward: Callable[[], float] = lambda: rule.backward(
+            model, self.encoder, examples, indices
+        )
 
     def ours(self) -> float:
         """One step of a site's training; returns the loss."""
@@ -184,10 +186,6 @@ def _encoded(texts: Tensor) -> EncodedExamples:
     rows = texts.tolist()
     label_ids = tuple((row[-1],) for row in rows)
     return EncodedExamples([row[:-1] for row in rows], list(range(len(rows))), 0, label_ids)
-
-
-def _adamw(encoder: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(encoder.parameters())
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
