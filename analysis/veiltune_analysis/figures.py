@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from veiltune.errors import OutputError
@@ -32,12 +33,24 @@ from veiltune_analysis.drawing import (
     site_look,
 )
 from veiltune_analysis.runs import complete
-from veiltune_analysis.series import ALONE, FEDERATED, global_loss_series, natural_key
+from veiltune_analysis.series import (
+    ALONE,
+    CENTRALISED,
+    EQUAL_STEPS,
+    FEDERATED,
+    global_loss_series,
+    natural_key,
+)
 from veiltune_analysis.statistics import seeds_warning
 
 LOSS_LABEL = "validation loss (nats per example)"
 ROUND_LABEL = "round (= local epochs)"
-STAMP_CHARACTERS = 165
+NOTE_CHARACTERS = 205
+
+ARM_NOTES = {
+    CENTRALISED: "centralised: as many epochs as a site, each over everybody's rows",
+    EQUAL_STEPS: "centralised (equal steps): as many optimiser steps a round as one site",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,10 @@ def reference_panels(
     """
     tables = [(title, global_loss_series(rounds)) for title, rounds in partitions]
     with house_style():
-        figure = Figure(figsize=(9.6, 2.9 * len(tables) + 0.5), layout="constrained")
+        figure = Figure(
+            figsize=(9.6, 3.0 * len(tables) + 0.5),
+            layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.06),
+        )
         grid = figure.subplots(len(tables), 2, squeeze=False)
         for (panel_a, panel_b), (title, table) in zip(grid, tables, strict=True):
             lines = _series_lines(table)
@@ -130,8 +146,10 @@ def reference_panels(
                 [line for line in lines if line.name in alone or line.name == FEDERATED],
                 lines,
             )
-        note = f"{stamp.text()} Bands: 95 % t interval of the mean over seeds."
-        _print_under(figure, note)
+        arms = {arm for _, table in tables for arm in table["arm"]}
+        legend = ["Bands: 95 % t interval of the mean over seeds"]
+        legend += [note for arm, note in ARM_NOTES.items() if arm in arms]
+        _print_under(figure, f"{stamp.text()} {'; '.join(legend)}.")
         return _write(figure, tables, folder, name)
 
 
@@ -216,7 +234,7 @@ def _line(
 
 def _print_under(figure: Figure, text: str) -> None:
     figure.supxlabel(
-        textwrap.fill(text, STAMP_CHARACTERS), x=0.008, ha="left", fontsize=6.5, color=QUIET
+        textwrap.fill(text, NOTE_CHARACTERS), x=0.008, ha="left", fontsize=6.5, color=QUIET
     )
 
 
