@@ -14,6 +14,7 @@ import typer
 
 from veiltune import __version__
 from veiltune.errors import VeiltuneError
+from veiltune_jobs.bench_cli import bench_app
 
 app = typer.Typer(
     name="veiltune",
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(bench_app, name="bench")
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A job's YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -114,13 +117,13 @@ def figures(
     as_json: JsonOption = False,
 ) -> None:
     """Run what an experiment lacks, and draw its panels with the numbers beside them."""
-    from veiltune_jobs.experiment import draw, parse_seeds
+    from veiltune_jobs.figures import draw, parse_seeds
 
     result = draw(experiment, overrides or [], parse_seeds(seeds), output, workers, _say)
     if as_json:
         print(json.dumps(result.as_json()))
         return
-    print(result.text)
+    print(result.results.markdown())
     for path in result.files:
         print(_shown(path.absolute()))
 
