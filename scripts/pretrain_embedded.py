@@ -64,6 +64,9 @@ def main() -> None:
         "probes": {frame: round(s, 4) for frame, s in polarity_probes(model, tokenizer).items()},
         "seconds": round(time.monotonic() - started),
     }
+    # GPT-2's own activation under the name of torch's fused kernel: the same function, and a
+    # p-tuning step takes a quarter less time.
+    model.config.activation_function = "gelu_pytorch_tanh"
     model.half().save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
     for path in options.folder.iterdir():
