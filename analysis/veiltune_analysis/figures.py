@@ -93,7 +93,7 @@ def stamp_of(runs: pd.DataFrame) -> Stamp:
     hashes, sorted and joined by newlines.
     """
     used = complete(runs)
-    commits = sorted({str(commit)[:12] if commit else "unknown" for commit in used["commit"]})
+    commits = sorted({_short(commit) for commit in used["commit"]})
     hashes = sorted(set(used["specification_hash"]))
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     return Stamp(
@@ -154,27 +154,36 @@ def reference_panels(
 
 
 def curves(rounds: pd.DataFrame) -> Figure:
-    """The curves of one run: its global loss, each site's local loss, and the global accuracy.
+    """The curves of one run: loss of the shared prompt, of each site's own, and accuracy.
 
-    `rounds` is the table of one run (`read_run(...).rounds`). Row r describes the global model
-    after r rounds and a site's own model after r + 1, and is drawn so.
+    `rounds` is the table of one run (`read_run(...).rounds`). Row r describes the shared prompt
+    after r rounds and a site's own prompt after r + 1, and is drawn so. Both losses have one
+    scale. A run without measurements has empty axes.
     """
     with house_style():
         figure = Figure(figsize=(11.0, 2.9), layout="constrained")
         loss, local, accuracy = figure.subplots(1, 3)
-        global_lines = [_mean_over_sites(rounds, "global_loss")]
-        local_lines = [
-            _line(site, site_look(place), own["round"] + 1, own["local_loss"])
-            for place, (site, own) in enumerate(_by_site(rounds))
+        shared = [_mean_over_sites(rounds, "global_loss")]
+        own = [
+            _line(site, site_look(place), rows["round"] + 1, rows["local_loss"])
+            for place, (site, rows) in enumerate(_by_site(rounds))
         ]
-        _panel(loss, "Global prompt: loss", global_lines, global_lines)
-        _panel(local, "Each site's own prompt: loss", local_lines, local_lines)
-        accuracy_lines = [_mean_over_sites(rounds, "global_accuracy")]
-        draw_lines(accuracy, accuracy_lines)
-        frame_rounds(accuracy, ROUND_LABEL)
+        for axes, title, lines in (
+            (loss, "Shared prompt: loss", shared),
+            (local, "Each site's own prompt: loss", own),
+            (
+                accuracy,
+                "Shared prompt: accuracy",
+                [_mean_over_sites(rounds, "global_accuracy")],
+            ),
+        ):
+            axes.set_title(title)
+            draw_lines(axes, lines)
+            frame_rounds(axes, "round")
+        frame_losses(loss, LOSS_LABEL, shared + own)
+        frame_losses(local, LOSS_LABEL, shared + own)
+        name_lines(local, own)
         frame_shares(accuracy, "validation accuracy")
-        accuracy.set_title("Global prompt: accuracy")
-        name_lines(accuracy, accuracy_lines)
     return figure
 
 
@@ -208,7 +217,7 @@ def _by_site(rounds: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _mean_over_sites(rounds: pd.DataFrame, column: str) -> Line:
     by_round = rounds.groupby("round")[column].mean().dropna().reset_index()
-    return _line("global", ARM_LOOKS[FEDERATED], by_round["round"], by_round[column])
+    return _line("shared", ARM_LOOKS[FEDERATED], by_round["round"], by_round[column])
 
 
 def _line(
@@ -230,6 +239,13 @@ def _line(
         None if low is None else numbers(low),
         None if high is None else numbers(high),
     )
+
+
+def _short(commit: object) -> str:
+    """The first twelve characters of a commit, which still say that its files were changed."""
+    if not isinstance(commit, str):
+        return "unknown"
+    return commit[:12] + (" (changed)" if commit.endswith("-dirty") else "")
 
 
 def _print_under(figure: Figure, text: str) -> None:
