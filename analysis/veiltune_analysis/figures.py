@@ -161,7 +161,7 @@ def curves(rounds: pd.DataFrame) -> Figure:
     scale. A run without measurements has empty axes.
     """
     with house_style():
-        figure = Figure(figsize=(11.0, 2.9), layout="constrained")
+        figure = Figure(figsize=(11.0, 2.9), layout=ConstrainedLayoutEngine(w_pad=0.08))
         loss, local, accuracy = figure.subplots(1, 3)
         shared = [_mean_over_sites(rounds, "global_loss")]
         own = [
