@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 import veiltune
 import veiltune_privacy
 from veiltune.adapter import AdapterConfig
-from veiltune.backbone import EMBEDDED, BackboneConfig
+from veiltune.backbone import EMBEDDED, BackboneConfig, backbone_identity
 from veiltune.config import Section
 from veiltune.data import DataConfig, site_names
 from veiltune.federation import FederationConfig
@@ -95,13 +95,15 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> JobSpec:
 def run_id(spec: JobSpec, data_sha256: str) -> str:
     """Twelve hexadecimal digits of what determines a result: specification, data, seed and code.
 
-    The data count by their content, not by where their file lies. The code's part is the content
+    Data and model count by their content, not by where they lie. The code's part is the content
     of the packages that compute, so editing them starts new runs and never mixes old with new.
     """
     data = spec.data.model_copy(update={"path": None, "source": spec.data.resolved_source()})
+    backbone = spec.backbone.model_copy(update={"name": backbone_identity(spec.backbone)})
+    content = spec.model_copy(update={"data": data, "backbone": backbone})
     roots = [Path(package.__file__ or "").parent for package in (veiltune, veiltune_privacy)]
-    parts = [specification_hash(spec.model_copy(update={"data": data})), data_sha256]
-    return sha256("".join([*parts, sources_sha256(roots)]).encode()).hexdigest()[:12]
+    parts = [specification_hash(content), data_sha256, sources_sha256(roots)]
+    return sha256("".join(parts).encode()).hexdigest()[:12]
 
 
 def with_absolute_paths(spec: JobSpec) -> JobSpec:

@@ -39,7 +39,9 @@ def read_texts(path: Path) -> list[str]:
             f"--file must be a readable text file, {path} is not ({error.strerror}); check the path"
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be UTF-8, but byte {error.start} is not; convert it") from error
+        raise DataError(
+            f"{path} must be UTF-8, but byte {error.start} is not; convert it"
+        ) from error
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise DataError(f"expected a text a line in {path}, found none")

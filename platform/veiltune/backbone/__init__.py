@@ -11,6 +11,7 @@ from veiltune.backbone.huggingface import (
     EMBEDDED,
     BackboneConfig,
     HuggingFaceModel,
+    backbone_identity,
     load_backbone,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "FrozenModel",
     "HuggingFaceModel",
     "LabelBatch",
+    "backbone_identity",
     "label_batch",
     "label_log_probabilities",
     "label_losses",

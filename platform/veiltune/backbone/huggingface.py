@@ -7,6 +7,7 @@ once, as a cached prefix, instead of once an example.
 
 import hashlib
 import inspect
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,26 @@ def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
             f"{config.name!r} knows no token; put the tokenizer's files beside the model's"
         )
     return HuggingFaceModel(model, tokenizer, config.name, choose_device(config.device))
+
+
+def backbone_identity(config: BackboneConfig) -> str:
+    """What tells this model from any other: a folder's content, or a hub's name and revision."""
+    folder = EMBEDDED_FOLDER if config.name == EMBEDDED else Path(config.name).expanduser()
+    if not folder.is_dir():
+        return f"{config.name}@{config.revision}"
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return _content_sha256(tuple((path, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache
+def _content_sha256(files: tuple[tuple[Path, int], ...]) -> str:
+    """SHA-256 over names and contents; cached, for a job of many runs asks again and again."""
+    digest = hashlib.sha256()
+    for path, _ in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def choose_device(name: str) -> torch.device:
