@@ -6,6 +6,7 @@ from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 from veiltune.federation.coordinator import Coordinator
 from veiltune.federation.messages import read_reply
 from veiltune.federation.nvflare.client import load_factory
+from veiltune.federation.payload import PayloadError
 
 APPLIED = "applied"
 """The broadcast's note of how many sums each site has; the task filter takes it out again."""
@@ -36,8 +37,20 @@ class SumAggregator(ModelAggregator):
         """Nothing to forget: closing a round does it."""
 
     def accept_model(self, model: FLModel) -> None:
-        """Takes in one site's reply; who answers first does not matter."""
-        self.coordinator.receive(read_reply(model.params or {}))
+        """Takes in one site's reply; who answers first does not matter.
+
+        NVFlare has proved who sent it, so a site cannot answer in another's name.
+        """
+        sender = model.meta["client_name"]
+        try:
+            reply = read_reply(model.params or {})
+        except (PayloadError, KeyError, TypeError, ValueError, AssertionError):
+            self.coordinator.refuse(sender, "its answer could not be read")
+            return
+        if reply.site != sender:
+            self.coordinator.refuse(sender, "it answered in another site's name")
+            return
+        self.coordinator.receive(reply)
 
     def aggregate_model(self) -> FLModel:
         """Closes the round and gives the broadcast of the next one."""
