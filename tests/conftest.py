@@ -40,8 +40,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder
     )
     size = tokenizer.get_vocab_size()
-    config = GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=128)
-    config.bos_token_id = config.eos_token_id = 0
+    config = GPT2Config(
+        vocab_size=size,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=128,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     torch.manual_seed(0)
     model = GPT2LMHeadModel(config)
     with torch.no_grad():

@@ -2,8 +2,9 @@
 
 The simulator writes hundreds of lines, so it runs in a process whose output goes to a file. Its
 workspace is a temporary folder: NVFlare splits its own command lines at spaces, so a run's folder,
-whose path is the user's, cannot be used. Every process it starts carries a mark in its
-environment, by which all are found again, whatever process groups NVFlare gave them.
+whose path is the user's, cannot be used. NVFlare's own temporary files go there too. Every process
+it starts carries a mark in its environment, by which all are found again, whatever process groups
+NVFlare gave them.
 """
 
 import json
@@ -40,8 +41,10 @@ def simulate(
     """
     mark = uuid.uuid4().hex
     limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    environment = {**os.environ, **limits, MARK: mark, "TOKENIZERS_PARALLELISM": "false"}
-    workspace = Path(tempfile.mkdtemp(prefix="veiltune-nvflare-"))
+    # Python's managers make a socket in it, and a socket's path may have about 100 characters.
+    workspace = Path(tempfile.mkdtemp(prefix="veiltune-"))
+    own = {MARK: mark, "TOKENIZERS_PARALLELISM": "false", "TMPDIR": str(workspace)}
+    environment = {**os.environ, **limits, **own}
     given = {"job": asdict(job), "workspace": str(workspace), "site_processes": site_processes}
     command = [sys.executable, "-m", "veiltune.federation.nvflare.simulation", json.dumps(given)]
     try:
