@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from veiltune.errors import OutputError, SpecificationError
+from veiltune.records import without_nan
 from veiltune_analysis.figures import reference_panels, stamp_of
 from veiltune_analysis.results import Results, results
 from veiltune_analysis.runs import Runs, read_runs
@@ -29,8 +30,8 @@ class Drawn:
         return {
             "seeds": list(self.seeds),
             "runs": self.runs,
-            "arms": self.results.arms.to_dict("records"),
-            "differences": self.results.differences.to_dict("records"),
+            "arms": without_nan(self.results.arms.to_dict("records")),
+            "differences": without_nan(self.results.differences.to_dict("records")),
             "files": [str(path) for path in self.files],
         }
 

@@ -158,15 +158,16 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replaces the file in one step; NaN is written as null."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_without_nan(value), indent=2) + "\n")
+    partial.write_text(json.dumps(without_nan(value), indent=2) + "\n")
     os.replace(partial, path)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same value with null where a number is not finite, for JSON knows no such numbers."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
