@@ -49,12 +49,11 @@ def plan(spec: JobSpec) -> dict[str, Any]:
 
     parameters = encoder_parameters(spec.adapter, model.width)
     codec = make_codec()
-    update = codec.encode(
-        torch.zeros(parameters), 1.0, job="0" * 12, round_index=0, site=spec.sites()[0]
-    )
-    others = [
-        codec.encode(torch.zeros(parameters), 1.0, job="0" * 12, round_index=0, site=site)
-        for site in spec.sites()[1:]
+    updates = [
+        codec.encode(
+            torch.zeros(parameters), float(len(shard)), job="0" * 12, round_index=0, site=site
+        )
+        for site, shard in shards.items()
     ]
     steps = {site: spec.training.steps(len(shard)) for site, shard in shards.items()}
     evaluations = len(steps) * (2 if spec.evaluation.local_model else 1)
@@ -76,8 +75,8 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         "trained_parameters": parameters,
         "rounds": spec.federation.rounds,
         "steps_per_round": steps,
-        "upload_bytes_per_site_round": update.nbytes,
-        "download_bytes_per_site_round": codec.combine([update, *others]).nbytes,
+        "upload_bytes_per_site_round": max(update.nbytes for update in updates),
+        "download_bytes_per_site_round": codec.combine(updates).nbytes,
         "memory_mb_per_site": _peak_memory_mb(),
         "seconds_per_step": step_s,
         "training_seconds": spec.federation.rounds * work_s / at_once,

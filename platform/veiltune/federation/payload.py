@@ -1,6 +1,6 @@
 """What travels: one contiguous byte array with a small typed header.
 
-    magic "VTPL" | version u16 | header length u32 | header (JSON, UTF-8) | body
+    magic "VTPL" | version u16 | header length u32 | header (JSON, UTF-8, spaces) | body
 
 All integers are little-endian. The header says who made the payload, for which job and round, and
 by which codec; it carries no tensor names and no shapes. The SHA-256 of its other fields and the
@@ -21,6 +21,8 @@ from veiltune.errors import RunError
 MAGIC = b"VTPL"
 VERSION = 1
 PREFIX = struct.Struct("<4sHI")
+ALIGNMENT = 64
+"""The body begins at a multiple of so many bytes."""
 
 
 class PayloadError(RunError):
@@ -90,7 +92,8 @@ def read_payload(array: NDArray[np.uint8]) -> Payload:
     except (ValueError, TypeError, KeyError) as error:
         raise PayloadError("the payload's header cannot be read; it was cut or altered") from error
     body = data[PREFIX.size + length :]
-    if _sha256(header, body) != header.sha256:
+    canonical = _header_bytes(header) == data[PREFIX.size : PREFIX.size + length].tobytes()
+    if not canonical or _sha256(header, body) != header.sha256:
         raise PayloadError(
             f"a payload of {data.size} bytes was cut or altered on its way: it does not have the "
             f"SHA-256 it states"
@@ -105,4 +108,10 @@ def _sha256(header: PayloadHeader, body: NDArray[np.uint8]) -> str:
 
 
 def _header_bytes(header: PayloadHeader) -> bytes:
-    return json.dumps(asdict(header), separators=(",", ":"), sort_keys=True).encode()
+    """The header as JSON, filled up with spaces so that the body begins on a round place.
+
+    Bodies are aligned for whoever views them as numbers, and a payload's size does not depend on
+    how many digits its round has.
+    """
+    text = json.dumps(asdict(header), separators=(",", ":"), sort_keys=True).encode()
+    return text + b" " * (-(PREFIX.size + len(text)) % ALIGNMENT)

@@ -45,37 +45,31 @@ def test_a_payload_comes_back_as_it_went(
     assert_same(read_payload(array), payload)
 
 
-def refused_or_same(array: NDArray[np.uint8], original: Payload) -> bool:
-    """Whether the bytes are refused; if they are not, they must mean the same."""
-    try:
-        got = read_payload(array)
-    except PayloadError as error:
-        assert "\n" not in str(error)
-        return True
-    assert_same(got, original)
-    return False
+def refused(array: NDArray[np.uint8]) -> bool:
+    """Whether the bytes are refused, in one line."""
+    with pytest.raises(PayloadError) as caught:
+        read_payload(array)
+    return "\n" not in str(caught.value)
 
 
 def test_every_changed_byte_is_noticed() -> None:
     """All 255 other values of every byte: header, weight, round, names and body alike."""
     payload = upload([1.5, -2.0, 3.25], 40.0, "site-1")
     array = payload.to_array()
-    passed = 0
     for place in range(array.size):
         for other in range(256):
             if other != array[place]:
                 changed = array.copy()
                 changed[place] = other
-                passed += not refused_or_same(changed, payload)
-    assert passed == 2, "only the weight 40.0 can be written otherwise, as 40e0 and 40E0"
+                assert refused(changed)
 
 
 def test_every_truncation_and_extension_is_refused() -> None:
     payload = upload([1.5, -2.0, 3.25], 40.0, "site-1")
     array = payload.to_array()
-    assert all(refused_or_same(array[:size], payload) for size in range(array.size))
-    assert all(refused_or_same(array[start:], payload) for start in range(1, array.size))
-    assert refused_or_same(np.append(array, np.uint8(0)), payload)
+    assert all(refused(array[:size]) for size in range(array.size))
+    assert all(refused(array[start:]) for start in range(1, array.size))
+    assert refused(np.append(array, np.uint8(0)))
 
 
 @given(st.binary(max_size=200))
