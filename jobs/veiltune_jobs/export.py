@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 from veiltune.adapter import load_encoder, save_adapter
-from veiltune.backbone import EMBEDDED
-from veiltune.backbone.huggingface import EMBEDDED_FOLDER
+from veiltune.backbone import EMBEDDED, EMBEDDED_FOLDER
 from veiltune.errors import OutputError
 from veiltune_jobs.job import load_job
 from veiltune_jobs.run import open_run

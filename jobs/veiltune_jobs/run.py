@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from veiltune.backbone import FrozenModel, load_backbone
+from veiltune.backbone import FrozenModel, check_backbone, load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
 from veiltune.errors import Interrupted, OutputError, RunError, VeiltuneError
 from veiltune.federation import run_inline
@@ -135,6 +135,7 @@ class Run:
 
     def _run_nvflare(self, tick: Tick) -> None:
         spec, folder = self.spec, self.folder
+        check_backbone(spec.backbone)  # a wrong name is told at once, not by the sites
         sites = spec.sites()
         job = FederatedJob(
             name=spec.name,
@@ -142,15 +143,17 @@ class Run:
             site_factory="veiltune_jobs.wiring:build_site",
             coordinator_factory="veiltune_jobs.wiring:build_coordinator",
             sites=sites,
+            min_sites=spec.min_sites(),
             first_round=make_coordinator(spec, folder).next_round,
             rounds=spec.federation.rounds,
             round_timeout_s=spec.federation.round_timeout_s,
             poll_s=spec.runtime.poll_s,
         )
         processes = spec.runtime.parallel_sites or len(sites)
+        before = folder.outcomes()
         code = simulate(job, processes, spec.runtime.threads, folder.log, tick)
         outcomes = folder.outcomes()
-        if outcomes and "error" in outcomes[-1]:
+        if outcomes != before and "error" in outcomes[-1]:
             raise RunError(outcomes[-1]["error"])
         if code != 0 or not folder.finals(sites):
             raise RunError(
@@ -166,12 +169,12 @@ class Run:
         spec, folder = self.spec, self.folder
         table = folder.write_rounds(spec.sites())
         finals = folder.finals(spec.sites()) if status == "complete" else {}
-        hashes = {final["adapter_sha256"] for final in finals.values()}
-        if len(hashes) > 1:
-            raise RunError(
-                f"all sites must end with the same adapter, got {len(hashes)} different ones; the "
-                f"run in {folder.path} cannot be trusted"
-            )
+        for what in ("adapter", "frozen"):
+            if len({final[f"{what}_sha256"] for final in finals.values()}) > 1:
+                raise RunError(
+                    f"all sites must end with the same {what} weights, but they differ; the run in "
+                    f"{folder.path} cannot be trusted"
+                )
         best = next(iter(finals.values()), {})
         measured = table.dropna(subset=["global_loss"]).groupby("round")["global_loss"].mean()
         trained = table[table["steps"] > 0]

@@ -135,6 +135,7 @@ def test_a_site_that_fails_in_a_round_is_named_and_catches_up(
         site_factory="failing_site:build_site",
         coordinator_factory="veiltune_jobs.wiring:build_coordinator",
         sites=SITES,
+        min_sites=2,
         first_round=0,
         rounds=ROUNDS,
         round_timeout_s=100,

@@ -7,21 +7,25 @@ from veiltune.backbone.frozen import (
     label_log_probabilities,
     label_losses,
 )
-from veiltune.backbone.huggingface import (
+from veiltune.backbone.huggingface import HuggingFaceModel
+from veiltune.backbone.loading import (
     EMBEDDED,
+    EMBEDDED_FOLDER,
     BackboneConfig,
-    HuggingFaceModel,
     backbone_identity,
+    check_backbone,
     load_backbone,
 )
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_FOLDER",
     "BackboneConfig",
     "FrozenModel",
     "HuggingFaceModel",
     "LabelBatch",
     "backbone_identity",
+    "check_backbone",
     "label_batch",
     "label_log_probabilities",
     "label_losses",

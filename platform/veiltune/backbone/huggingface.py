@@ -7,111 +7,21 @@ once, as a cached prefix, instead of once an example.
 
 import hashlib
 import inspect
-from functools import lru_cache
 from math import inf
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
 
 from veiltune.backbone.frozen import LabelBatch
-from veiltune.config import Section
 from veiltune.errors import BackboneError
-
-EMBEDDED = "embedded"
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-
-
-class BackboneConfig(Section):
-    """The frozen language model."""
-
-    name: str = Field(default=EMBEDDED, min_length=1)
-    """`embedded` (the small model that ships with veiltune), a Hugging Face name, or a folder."""
-    revision: str | None = None
-    """The commit or tag of a model on a hub; None is the hub's default."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """The precision in which the frozen weights are held and used; the adapter stays float32."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto` takes a CUDA device where there is one, else the CPU."""
-
-
-def load_backbone(config: BackboneConfig) -> "HuggingFaceModel":
-    """The model of `config`, frozen and in evaluation mode.
-
-    Raises:
-        BackboneError: the model cannot be found or read, has no tokenizer, or takes no embeddings
-            as input.
-    """
-    source = str(EMBEDDED_FOLDER) if config.name == EMBEDDED else config.name
-    disable_progress_bar()
-    options: dict[str, Any] = {} if config.revision is None else {"revision": config.revision}
-    try:
-        AutoConfig.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, config.precision), **options
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except Exception as error:  # transformers raises OSError, ValueError, KeyError and its own
-        where = "folder" if Path(source).exists() else "hub model"
-        raise BackboneError(
-            f"backbone.name must be a folder with a causal language model or a model that a hub "
-            f"can deliver; the {where} {config.name!r} could not be loaded "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); "
-            f"check the path, or download the model first and give its folder"
-        ) from error
-    # Without its files transformers makes an empty tokenizer and says nothing.
-    if not tokenizer("a text", add_special_tokens=False)["input_ids"]:
-        raise BackboneError(
-            f"backbone.name must be a model with its tokenizer, but the tokenizer of "
-            f"{config.name!r} knows no token; put the tokenizer's files beside the model's"
-        )
-    return HuggingFaceModel(model, tokenizer, config.name, choose_device(config.device))
-
-
-def backbone_identity(config: BackboneConfig) -> str:
-    """What tells this model from any other: a folder's content, or a hub's name and revision."""
-    folder = EMBEDDED_FOLDER if config.name == EMBEDDED else Path(config.name).expanduser()
-    if not folder.is_dir():
-        return f"{config.name}@{config.revision}"
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return _content_sha256(tuple((path, path.stat().st_mtime_ns) for path in files))
-
-
-@lru_cache
-def _content_sha256(files: tuple[tuple[Path, int], ...]) -> str:
-    """SHA-256 over names and contents; cached, for a job of many runs asks again and again."""
-    digest = hashlib.sha256()
-    for path, _ in files:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {content}\n".encode())
-    return digest.hexdigest()
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `name` means on this machine."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BackboneError(
-            f"backbone.device is {name!r}, but this machine has no CUDA device; use auto or cpu"
-        )
-    return torch.device(name)
 
 
 class HuggingFaceModel:
     """A `FrozenModel` over a Hugging Face `PreTrainedModel`."""
 
     def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
-        if "inputs_embeds" not in inspect.signature(model.forward).parameters:
-            raise BackboneError(
-                f"a frozen model must accept inputs_embeds, so that virtual tokens can be put "
-                f"before the text; {type(model).__name__} ({name}) does not: choose another model"
-            )
+        refuse_without_embeddings(model, name)
         self.model = model.to(device).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -198,6 +108,19 @@ class HuggingFaceModel:
         # bfloat16 keeps 8 bits: a coarser comparison still tells a wrong prefix from a right one.
         tolerance = 1e-4 if self.model.dtype == torch.float32 else 5e-2
         return torch.allclose(shared, expected, rtol=tolerance, atol=tolerance)
+
+
+def refuse_without_embeddings(model: Any, name: str) -> None:
+    """Virtual tokens are embeddings, so a model that reads token ids alone cannot take them.
+
+    Raises:
+        BackboneError: it is such a model.
+    """
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+        raise BackboneError(
+            f"a frozen model must accept inputs_embeds, so that virtual tokens can be put "
+            f"before the text; {type(model).__name__} ({name}) does not: choose another model"
+        )
 
 
 def _behind_prompt(mask: Tensor, tokens: int) -> Tensor:

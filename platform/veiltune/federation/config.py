@@ -19,8 +19,9 @@ class FederationConfig(Section):
     """Rounds of local training, each followed by an exchange."""
     min_sites: int | None = Field(default=None, ge=1)
     """The fewest sites with which a round counts; None means all of them."""
-    round_timeout_s: int = Field(default=3600, ge=1)
-    """Seconds after which a site that has not answered counts as missing in this round."""
+    round_timeout_s: int = Field(default=900, ge=1)
+    """Seconds after which a site that has said nothing counts as missing; it is not waited for
+    again until it is heard. The first round includes the sites' start-up."""
 
     @model_validator(mode="after")
     def _alone_names_a_site(self) -> "FederationConfig":

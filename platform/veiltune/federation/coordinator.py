@@ -73,6 +73,9 @@ class Coordinator:
         """
         if reply.site not in self.applied or reply.round != self.next_round:
             return
+        if not 0 <= reply.applied <= self.next_round:
+            self.refuse(reply.site, "it claims to have sums that do not exist")
+            return
         self.applied[reply.site] = reply.applied
         if reply.update is None:
             if reply.reason is not None:

@@ -18,7 +18,13 @@ from veiltune.errors import RunError, VeiltuneError
 from veiltune.federation.codec import UpdateCodec
 from veiltune.federation.messages import Reply, Task
 from veiltune.federation.payload import read_payload
-from veiltune.federation.site_state import FINAL_FILE, SiteState, append_row, load_state
+from veiltune.federation.site_state import (
+    FINAL_FILE,
+    SiteState,
+    append_row,
+    load_state,
+    note_failure,
+)
 from veiltune.randomness import generator
 from veiltune.training import EvaluationConfig, LocalTrainer, evaluate
 
@@ -99,6 +105,7 @@ class Site:
         try:
             return self.run(task)
         except Exception as error:
+            note_failure(self.folder, task.round, error)
             self._take_up_state()
             # Only our own sentences may leave: another library's message can quote its input.
             own = isinstance(error, VeiltuneError)

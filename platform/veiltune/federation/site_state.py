@@ -6,6 +6,7 @@ fewer threads than sites), so nothing that a later round needs lives in memory a
 
 import json
 import os
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from veiltune.errors import RunError
 STATE_FILE = "state.pt"
 ROUNDS_FILE = "rounds.jsonl"
 FINAL_FILE = "final.json"
+FAILURES_FILE = "failures.log"
 
 
 @dataclass
@@ -65,6 +67,16 @@ def append_row(folder: Path, row: dict[str, Any]) -> None:
     """Adds one round's measurements to the site's own log."""
     with (folder / ROUNDS_FILE).open("a") as log:
         log.write(json.dumps(row) + "\n")
+
+
+def note_failure(folder: Path, round_index: int, error: BaseException) -> None:
+    """Adds where an error came from to the site's own log, without its message.
+
+    Another library's message can quote its input, and a log outlives the text it quotes.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    with (folder / FAILURES_FILE).open("a") as log:
+        log.write(f"round {round_index}: {type(error).__name__}\n{frames}\n")
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:

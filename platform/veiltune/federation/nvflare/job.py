@@ -15,6 +15,8 @@ class FederatedJob:
     coordinator_factory: str
     """`module:function` that builds a `Coordinator` from `run`."""
     sites: tuple[str, ...]
+    min_sites: int
+    """The fewest sites with which the job goes on."""
     first_round: int
     """The round to begin with; above 0 when a job goes on."""
     rounds: int

@@ -36,7 +36,7 @@ class PromptTuningRecipe(FedAvgRecipe):
         self.federated_job = job
         super().__init__(
             name=job.name,
-            min_clients=len(job.sites),
+            min_clients=job.min_sites,
             # One more round than are trained: in the closing round the sites take in the last sum.
             num_rounds=job.rounds - job.first_round + 1,
             train_script=client.__file__,
@@ -70,7 +70,7 @@ class PromptTuningRecipe(FedAvgRecipe):
         polling = {} if job.poll_s is None else {"task_check_period": job.poll_s}
         return PromptTuning(
             round_timeout_s=job.round_timeout_s,
-            num_clients=self.min_clients,
+            num_clients=len(job.sites),
             start_round=job.first_round,
             num_rounds=self.num_rounds,
             persistor_id=persistor_id,
