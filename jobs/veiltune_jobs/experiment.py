@@ -71,7 +71,9 @@ def load_experiment(
 
 
 def arms_of(experiment: ExperimentSpec, job: JobSpec) -> list[Arm]:
-    """Every run of the experiment. Splits by a column are left out where the data have no groups.
+    """Every run of the experiment, under the inline engine, which gives NVFlare's own results.
+
+    Splits by a column are left out where the data have no groups.
 
     Equal epochs are not equal steps: a site holds a part of the examples, so an epoch of it has
     fewer steps than one of the centralised arm. The second centralised arm takes as many steps a
@@ -79,7 +81,8 @@ def arms_of(experiment: ExperimentSpec, job: JobSpec) -> list[Arm]:
     """
     arms = []
     for seed in experiment.seeds:
-        base = job.model_copy(update={"name": experiment.name, "seed": seed})
+        named = job.model_copy(update={"name": experiment.name, "seed": seed})
+        base = _varied(named, "runtime", engine="inline")
         dataset = load_dataset(base.data, seed)
         grouped = all(example.group is not None for example in dataset.train)
         steps = base.training.steps(len(dataset.train) // base.data.partition.sites)

@@ -55,6 +55,7 @@ def test_arms_of_a_split_share_everything_but_who_takes_part(tmp_path: Path) -> 
     arms = arms_of(*load_experiment(written(tmp_path)))
     skewed = [a.spec for a in arms if a.split == "skewed" and a.spec.seed == 1]
     assert len(skewed) == 4
+    assert {spec.runtime.engine for spec in skewed} == {"inline"}
     first, *others = [spec.model_dump(exclude={"federation"}) for spec in skewed]
     assert all(other == first for other in others)
 
