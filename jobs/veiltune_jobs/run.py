@@ -14,7 +14,7 @@ import torch
 
 from veiltune.backbone import FrozenModel, check_backbone, load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
-from veiltune.errors import Interrupted, OutputError, RunError, VeiltuneError
+from veiltune.errors import Interrupted, OutputError, RunError
 from veiltune.federation import run_inline
 from veiltune.federation.nvflare.job import FederatedJob
 from veiltune.federation.nvflare.simulator import simulate
@@ -73,7 +73,7 @@ class Run:
 
         Raises:
             Interrupted: the user stopped it; it can be taken up again.
-            VeiltuneError: it failed; what was recorded before is kept.
+            Exception: it failed; what was recorded before is kept.
         """
         with locked(self.folder.path):
             if fresh:
@@ -92,7 +92,7 @@ class Run:
                     f"everything up to there is in {self.folder.path}, and the same command goes "
                     f"on from there"
                 ) from None
-            except VeiltuneError:
+            except Exception:
                 self._record("failed", time.perf_counter() - start)
                 raise
             summary = self._record("complete", time.perf_counter() - start)

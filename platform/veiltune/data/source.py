@@ -35,9 +35,9 @@ class DataConfig(Section):
 
     train: int = Field(default=1800, ge=1)
     """Training examples over all sites, 1 or more; only for headlines."""
-    validation: int = Field(default=600, ge=1)
+    validation: int = Field(default=225, ge=1)
     """Validation examples, 1 or more; only for headlines."""
-    test: int = Field(default=600, ge=1)
+    test: int = Field(default=225, ge=1)
     """Test examples, 1 or more; only for headlines."""
     disagreement: float = Field(default=0.07, ge=0, le=1)
     """Share of labels on which annotators disagree, 0 to 1; only for headlines."""
