@@ -106,8 +106,9 @@ class Coordinator:
         missing = {s: self._reasons.get(s, "no answer") for s in self.sites if s not in present}
         entry: dict[str, Any] = {"round": self.next_round, "missing": missing}
         try:
-            if len(present) < (1 if closing else self.min_sites):
-                raise self._too_few(present, missing)
+            needed = 1 if closing else self.min_sites
+            if len(present) < needed:
+                raise self._too_few(needed, present, missing)
             if not closing:
                 self._store(self.codec.combine(list(self._updates.values())))
         except RunError as error:
@@ -125,12 +126,12 @@ class Coordinator:
             return self.applied[site] == self.rounds and site not in self._reasons
         return site in self._updates
 
-    def _too_few(self, present: set[str], missing: dict[str, str]) -> RunError:
+    def _too_few(self, needed: int, present: set[str], missing: dict[str, str]) -> RunError:
         reasons = "; ".join(f"{site}: {reason}" for site, reason in missing.items())
         return RunError(
-            f"round {self.next_round} needs at least {self.min_sites} of {len(self.sites)} sites, "
-            f"got {len(present)} ({reasons}); mend the sites or lower federation.min_sites, then "
-            f"start the same job again to go on from here"
+            f"round {self.next_round} needs at least {needed} of {len(self.sites)} sites, got "
+            f"{len(present)} ({reasons}); mend the sites, then start the same job again to go on "
+            f"from here, or start a new one with a lower federation.min_sites"
         )
 
     def _store(self, total: Payload) -> None:
