@@ -8,6 +8,8 @@ computes outside Python's lock, and each site's numbers depend on that site alon
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
+
 from veiltune.federation.coordinator import Coordinator
 from veiltune.federation.messages import Reply
 from veiltune.federation.site import Site
@@ -29,7 +31,9 @@ def run_inline(
     def ask(site: Site) -> Reply:
         return site.answer(coordinator.task(site.name))
 
-    with ThreadPoolExecutor(workers) as pool:
+    # A new thread begins with OpenMP's own number of threads and would sum in another order.
+    limit = (torch.get_num_threads(),)
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=limit) as pool:
         closed = False
         while not closed:
             closed = coordinator.next_round >= coordinator.rounds
