@@ -110,6 +110,10 @@ def draw_lines(axes: Axes, lines: Sequence[Line]) -> None:
             )
 
 
+FAR_ABOVE = 4.0
+"""A start so many times above all later losses is left out of the axis."""
+
+
 def frame_rounds(axes: Axes, label: str) -> None:
     """The horizontal axis counts whole rounds."""
     axes.set_xlabel(label)
@@ -121,15 +125,27 @@ def frame_losses(axes: Axes, label: str, lines: Sequence[Line]) -> None:
     """The vertical axis is logarithmic and holds every line, and bands as far as is readable.
 
     With few seeds a band can reach below zero or far above every line. The axis ends at a third
-    of the lowest point and at three times the highest; a band beyond that is cut off there.
+    of the lowest point and at three times the highest; a band beyond that is cut off there. An
+    untuned start far above everything after it would press the rest flat: it is left above the
+    axis, and written there.
     """
     axes.set_ylabel(label)
     axes.grid(axis="y", color=HAIRLINE, linewidth=0.7)
     points = _positive([line.y for line in lines])
     if points.size == 0:
         return
+    later = _positive([line.y[line.x > 0] for line in lines])
+    leaves_start_out = later.size > 0 and points.max() > FAR_ABOVE * later.max()
+    if leaves_start_out:
+        _write_start(axes, float(points.max()))
+        points = later
     edges = _positive(
-        [edge for line in lines for edge in (line.low, line.high) if edge is not None]
+        [
+            edge[line.x > 0] if leaves_start_out else edge
+            for line in lines
+            for edge in (line.low, line.high)
+            if edge is not None
+        ]
     )
     drawn = np.concatenate([points, edges])
     bottom = max(float(drawn.min()), float(points.min()) / 3) / 1.1
@@ -141,6 +157,18 @@ def frame_losses(axes: Axes, label: str, lines: Sequence[Line]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5) if is_short else LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _write_start(axes: Axes, loss: float) -> None:
+    axes.annotate(
+        f"untuned: {loss:.3g}, above the axis",
+        xy=(0.98, 0.97),
+        xycoords="axes fraction",
+        ha="right",
+        va="top",
+        fontsize=7,
+        color=QUIET,
+    )
 
 
 def frame_shares(axes: Axes, label: str) -> None:
