@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from veiltune.adapter import load_encoder, save_adapter
+from veiltune.adapter import save_adapter
 from veiltune.backbone import EMBEDDED, EMBEDDED_FOLDER
 from veiltune.errors import OutputError
 from veiltune_jobs.job import load_job
-from veiltune_jobs.run import open_run
+from veiltune_jobs.run import open_prompt
 
 FORMATS = ("peft",)
 
@@ -20,12 +20,9 @@ def export(run: Path, output: Path, to: str, site: str | None) -> Path:
     """
     if to not in FORMATS:
         raise OutputError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
-    folder, summary = open_run(run)
-    if site is not None and site not in summary["sites"]:
-        raise OutputError(f"--site must be one of {', '.join(summary['sites'])}, got {site!r}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise OutputError(f"--output must be a new or empty folder, {output} is not; name another")
-    encoder = load_encoder(folder.site(site) / "own_adapter" if site else folder.adapter)
+    folder, _, encoder = open_prompt(run, site)
     name = load_job(folder.spec).backbone.name
     try:
         save_adapter(encoder, output, str(EMBEDDED_FOLDER) if name == EMBEDDED else name)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 
-from veiltune.adapter import load_encoder
 from veiltune.backbone import label_log_probabilities, load_backbone
 from veiltune.data import Example, Template, encode
-from veiltune.errors import DataError, OutputError
+from veiltune.errors import DataError
 from veiltune_jobs.job import load_job
-from veiltune_jobs.run import open_run
+from veiltune_jobs.run import open_prompt
 
 BATCH = 64
 
@@ -54,19 +53,8 @@ def predict(run: Path, texts: Sequence[str], site: str | None) -> list[Predictio
     Raises:
         OutputError: `run` is not a finished run, or has no such site.
     """
-    folder, summary = open_run(run)
-    if summary["status"] != "complete":
-        raise OutputError(
-            f"predictions need a complete run, {run} is {summary['status']}; run the job again to "
-            f"finish it"
-        )
-    if site is not None and site not in summary["sites"]:
-        raise OutputError(
-            f"--site must be one of {', '.join(summary['sites'])}, got {site}; leave it out for "
-            f"the shared prompt"
-        )
+    folder, summary, encoder = open_prompt(run, site)
     spec = load_job(folder.spec)
-    encoder = load_encoder(folder.site(site) / "own_adapter" if site else folder.adapter)
     model = load_backbone(spec.backbone)
     encoder.to(model.device)
     labels = tuple(next(iter(summary["label_counts"].values())))

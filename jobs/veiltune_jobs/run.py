@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from veiltune.adapter import PromptEncoder, load_encoder
 from veiltune.backbone import FrozenModel, check_backbone, load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
 from veiltune.errors import Interrupted, OutputError, RunError
@@ -236,6 +237,30 @@ def open_run(path: Path) -> tuple[RunFolder, Summary]:
             f"printed when it ends and lies under runs/<job>/"
         )
     return folder, read_json(folder.summary)
+
+
+def open_prompt(path: Path, site: str | None) -> tuple[RunFolder, Summary, PromptEncoder]:
+    """A complete run, its summary, and its shared prompt or, with `site`, that site's own.
+
+    Raises:
+        OutputError: `path` is not a complete run, or has no such site.
+    """
+    folder, summary = open_run(path)
+    if summary["status"] != "complete":
+        raise OutputError(
+            f"a prompt comes from a complete run, {path} is {summary['status']}; run the job again "
+            f"to finish it"
+        )
+    if site is not None and site not in summary["sites"]:
+        raise OutputError(
+            f"--site must be one of {', '.join(summary['sites'])}, got {site}; leave it out for "
+            f"the shared prompt"
+        )
+    return (
+        folder,
+        summary,
+        load_encoder(folder.site(site) / "own_adapter" if site else folder.adapter),
+    )
 
 
 def _mean(values: Any) -> int | None:

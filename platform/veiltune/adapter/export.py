@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from veiltune.adapter.prompt_encoder import PromptEncoder
 from veiltune.errors import OutputError
@@ -65,14 +64,6 @@ def load_encoder(folder: Path) -> PromptEncoder:
             f"give the adapter folder of a finished run"
         ) from error
     return encoder
-
-
-def virtual_tokens(folder: Path) -> Tensor:
-    """The virtual tokens of a saved adapter, `(1, tokens, width)`."""
-    encoder = load_encoder(folder)
-    with torch.no_grad():
-        prompt: Tensor = encoder()
-    return prompt
 
 
 def _peft_config(encoder: PromptEncoder, base_model: str) -> dict[str, Any]:
