@@ -15,10 +15,11 @@ import torch
 from veiltune.adapter import build_encoder, encoder_parameters
 from veiltune.backbone import load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
+from veiltune.federation import Origin
 from veiltune.randomness import generator
 from veiltune.training import LocalTrainer, TrainingConfig, evaluate
 from veiltune_jobs.job import JobSpec
-from veiltune_jobs.wiring import encode_examples, load_corpus, make_codec, make_rule
+from veiltune_jobs.wiring import encode_examples, load_corpus, make_addition, make_codec, make_rule
 
 MEASURED_STEPS = 5
 
@@ -50,9 +51,7 @@ def plan(spec: JobSpec) -> dict[str, Any]:
     parameters = encoder_parameters(spec.adapter, model.width)
     codec = make_codec()
     updates = [
-        codec.encode(
-            torch.zeros(parameters), float(len(shard)), job="0" * 12, round_index=0, site=site
-        )
+        codec.encode(torch.zeros(parameters), float(len(shard)), Origin("0" * 12, 0, site)).payload
         for site, shard in shards.items()
     ]
     steps = {site: spec.training.steps(len(shard)) for site, shard in shards.items()}
@@ -76,7 +75,7 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         "rounds": spec.federation.rounds,
         "steps_per_round": steps,
         "upload_bytes_per_site_round": max(update.nbytes for update in updates),
-        "download_bytes_per_site_round": codec.combine(updates).nbytes,
+        "download_bytes_per_site_round": make_addition().combine(updates).nbytes,
         "memory_mb_per_site": _peak_memory_mb(),
         "seconds_per_step": step_s,
         "training_seconds": spec.federation.rounds * work_s / at_once,

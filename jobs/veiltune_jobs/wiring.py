@@ -13,7 +13,7 @@ from veiltune.adapter import build_encoder
 from veiltune.backbone import FrozenModel, load_backbone
 from veiltune.data import Dataset, EncodedExamples, Example, Template, encode, partition
 from veiltune.data import load_dataset as read_dataset
-from veiltune.federation import Coordinator, PlainCodec, Site, UpdateCodec
+from veiltune.federation import Coordinator, PayloadSum, PlainCodec, PlainSum, Site, UpdateCodec
 from veiltune.randomness import generator
 from veiltune.records import RunFolder
 from veiltune.training import GradientRule, LocalTrainer, PlainGradient
@@ -93,10 +93,15 @@ def make_codec() -> UpdateCodec:
     return PlainCodec()
 
 
+def make_addition() -> PayloadSum:
+    """The server's side of the codec."""
+    return PlainSum()
+
+
 def make_coordinator(spec: JobSpec, folder: RunFolder) -> Coordinator:
     """The server's part of the run in `folder`."""
     return Coordinator(
-        make_codec(),
+        make_addition(),
         folder.server,
         folder.path.name,
         spec.sites(),

@@ -7,6 +7,7 @@ VeiltuneError
 │   ├── BackboneError        a language model that cannot be loaded or used
 │   └── OutputError          a folder that cannot be written, a run that is not there
 └── RunError             something failed while running: the command exits with 1
+    ├── PayloadError     what came is damaged or does not belong here
     └── Interrupted      stopped by the user; what was recorded can be resumed (exit 130)
 
 Every message is one sentence: what was expected, what came, what to do next.
@@ -47,6 +48,10 @@ class OutputError(UserError):
 
 class RunError(VeiltuneError):
     """A run failed although its input was fine."""
+
+
+class PayloadError(RunError):
+    """A payload is damaged or does not belong here; the message names the cause."""
 
 
 class Interrupted(RunError):

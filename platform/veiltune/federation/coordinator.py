@@ -3,30 +3,39 @@
 The server holds no model. It holds the combined payload of every round, in order, and knows how
 many of them each site has taken in; a site's task carries just those it lacks. So a site that
 missed rounds, or starts anew, reaches the same global state as the others from the sums alone.
+
+What it was sent is written down, without the bodies of updates, so that anybody can look at what a
+server gets to see.
 """
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from veiltune.errors import RunError
-from veiltune.federation.codec import UpdateCodec
+from veiltune.errors import PayloadError, RunError
+from veiltune.federation.codec import PayloadSum
 from veiltune.federation.messages import Reply, Task
-from veiltune.federation.payload import Payload, read_payload
+from veiltune.federation.payload import Payload, extend_history, read_payload
+
+FIELD_NAMES = {"job": "job", "round": "round", "sites": "site", "history": "state of the adapter"}
 
 OUTCOMES_FILE = "rounds.jsonl"
 """One line a round: who was missing and why, and the error that ended the job, if one did."""
+RECEIVED_FILE = "received.jsonl"
+"""One line a reply: everything it said but the body of its update, and why it was refused."""
 
 
 class Coordinator:
     """Adds the sites' payloads round by round.
 
     Args:
-        codec: Combines payloads; it is not asked to decode.
+        addition: Checks payloads and adds them; it cannot decode.
         folder: Where the sums are kept, one file a round. Sums found there are taken up, so a job
             that was cut goes on with the round after the last complete one.
         sites: The names of all sites of the job.
@@ -36,14 +45,14 @@ class Coordinator:
 
     def __init__(
         self,
-        codec: UpdateCodec,
+        addition: PayloadSum,
         folder: Path,
         job: str,
         sites: Sequence[str],
         min_sites: int,
         rounds: int,
     ) -> None:
-        self.codec = codec
+        self.addition = addition
         self.folder = folder
         self.job = job
         self.sites = tuple(sorted(sites))
@@ -51,7 +60,10 @@ class Coordinator:
         self.rounds = rounds
         self.applied = dict.fromkeys(self.sites, 0)
         folder.mkdir(parents=True, exist_ok=True)
-        self.sums = self._read_sums()
+        self.sums: list[Payload] = []
+        self.history = ""
+        for total in self._read_sums():
+            self._append(total)
         self._updates: dict[str, Payload] = {}
         self._reasons: dict[str, str] = {}
 
@@ -69,24 +81,47 @@ class Coordinator:
         """Takes one site's answer of the current round into account.
 
         A reply of another round, or an update that cannot belong to this one, is not added: the
-        site counts as missing, with the reason.
+        site counts as missing, with the reason. Of two updates from one site the first counts.
         """
+        refusal = self._refusal(reply)
+        self._write_down(reply, refusal)
         if reply.site not in self.applied or reply.round != self.next_round:
             return
+        if reply.site in self._updates:
+            return
+        if refusal is not None:
+            self.refuse(reply.site, refusal)
+        elif reply.update is not None:
+            self._updates[reply.site] = reply.update
+        if 0 <= reply.applied <= self.next_round:
+            self.applied[reply.site] = reply.applied
+
+    def _refusal(self, reply: Reply) -> str | None:
+        """Why a reply gives no update to this round; None where it does, or need not."""
+        if reply.site not in self.applied:
+            return "it is not a site of this job"
+        if reply.round != self.next_round:
+            return f"it answered round {reply.round} during round {self.next_round}"
+        if reply.site in self._updates:
+            return "it sent an update for this round already; the first one counts"
         if not 0 <= reply.applied <= self.next_round:
-            self.refuse(reply.site, "it claims to have sums that do not exist")
-            return
-        self.applied[reply.site] = reply.applied
+            return "it claims to have sums that do not exist"
         if reply.update is None:
-            if reply.reason is not None:
-                self.refuse(reply.site, reply.reason)
-            return
+            return reply.reason
         header = reply.update.header
-        expected = (self.codec.name, self.job, self.next_round, (reply.site,))
-        if (header.codec, header.job, header.round, header.sites) != expected:
-            self.refuse(reply.site, "its update was made for another site, job, round or codec")
-            return
-        self._updates[reply.site] = reply.update
+        for field, expected in (
+            ("job", self.job),
+            ("round", self.next_round),
+            ("sites", (reply.site,)),
+            ("history", self.history),
+        ):
+            if getattr(header, field) != expected:
+                return f"its update was made for another {FIELD_NAMES[field]}"
+        try:
+            self.addition.check(reply.update)
+        except PayloadError as error:
+            return str(error)
+        return None
 
     def refuse(self, site: str, reason: str) -> None:
         """Notes that `site` gives nothing to this round, and why."""
@@ -110,7 +145,7 @@ class Coordinator:
             if len(present) < needed:
                 raise self._too_few(needed, present, missing)
             if not closing:
-                self._store(self.codec.combine(list(self._updates.values())))
+                self._store(self.addition.combine(list(self._updates.values())))
         except RunError as error:
             entry["error"] = str(error)
             raise
@@ -139,15 +174,34 @@ class Coordinator:
         partial = path.with_suffix(".partial")
         partial.write_bytes(total.to_array().tobytes())
         os.replace(partial, path)
+        self._append(total)
+
+    def _append(self, total: Payload) -> None:
         self.sums.append(total)
+        self.history = extend_history(self.history, total)
+
+    def _write_down(self, reply: Reply, refusal: str | None) -> None:
+        update = reply.update
+        entry = {
+            "site": reply.site,
+            "round": reply.round,
+            "applied": reply.applied,
+            "reason": reply.reason,
+            "update": asdict(update.header) if update else None,
+            "bytes": update.nbytes if update else 0,
+            "refused": refusal,
+        }
+        with (self.folder / RECEIVED_FILE).open("a") as log:
+            log.write(json.dumps(entry) + "\n")
 
     def broadcast(self) -> Task:
         """One task with every sum that some site lacks, for an engine that sends one to all."""
         lacking = range(min(self.applied.values()), self.next_round)
         return Task(self.next_round, self.rounds, {index: self.sums[index] for index in lacking})
 
-    def _read_sums(self) -> list[Payload]:
-        sums: list[Payload] = []
-        while (path := self.folder / f"sum-{len(sums):05d}.bin").exists():
-            sums.append(read_payload(np.fromfile(path, np.uint8)))
-        return sums
+    def _read_sums(self) -> Iterator[Payload]:
+        for index in itertools.count():
+            path = self.folder / f"sum-{index:05d}.bin"
+            if not path.exists():
+                return
+            yield read_payload(np.fromfile(path, np.uint8))

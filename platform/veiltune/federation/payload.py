@@ -2,21 +2,23 @@
 
     magic "VTPL" | version u16 | header length u32 | header (JSON, UTF-8, spaces) | body
 
-All integers are little-endian. The header says who made the payload, for which job and round, and
-by which codec; it carries no tensor names and no shapes. The SHA-256 of its other fields and the
-body is in it, so a truncated or altered payload is refused before anybody computes with it. This
-finds accidents; who may send what is for the transport to prove.
+All integers are little-endian. The header says who made the payload, for which job and round, from
+which state, by which codec, under which key and parameters; it carries no tensor names, no shapes
+and no weights. The SHA-256 of its other fields and the body is in it, so a truncated or altered
+payload is refused before anybody computes with it. This finds accidents; who may send what is for
+the transport to prove.
 """
 
 import hashlib
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veiltune.errors import RunError
+from veiltune.errors import PayloadError
 
 MAGIC = b"VTPL"
 VERSION = 1
@@ -25,23 +27,23 @@ ALIGNMENT = 64
 """The body begins at a multiple of so many bytes."""
 
 
-class PayloadError(RunError):
-    """A payload is damaged or does not belong here; the message names the cause."""
-
-
 @dataclass(frozen=True, slots=True)
 class PayloadHeader:
     """What a payload is."""
 
     codec: str
-    """The codec that made it, such as `plain-float32`."""
+    """What the body is, such as `plain-float32`."""
+    key: str
+    """The fingerprint of the key under which the body is encrypted; empty if it is not."""
+    parameters: str
+    """The codec's parameters, complete and canonical; empty if it has none."""
     job: str
     """The run it belongs to."""
     round: int
+    history: str
+    """The state it was made from; see `extend_history`."""
     sites: tuple[str, ...]
     """Whose updates are in it, sorted: one site in an upload, all contributors in a sum."""
-    weight: float
-    """The sum of the sites' weights; a body is already multiplied by its weights."""
     sha256: str
     """Over the fields above and the body."""
 
@@ -65,13 +67,44 @@ class Payload:
         return np.concatenate([np.frombuffer(prefix, np.uint8), self.body])
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an update comes from, and the state it was made from."""
+
+    job: str
+    round: int
+    site: str
+    history: str = ""
+
+
 def make_payload(
-    codec: str, job: str, round_index: int, sites: tuple[str, ...], weight: float, body: bytes
+    codec: str,
+    origin: Origin,
+    body: NDArray[np.uint8] | bytes,
+    *,
+    key: str = "",
+    parameters: str = "",
 ) -> Payload:
-    """A payload whose header fits its body."""
-    array = np.frombuffer(body, np.uint8)
-    unsigned = PayloadHeader(codec, job, round_index, tuple(sorted(sites)), weight, sha256="")
-    return Payload(replace(unsigned, sha256=_sha256(unsigned, array)), array)
+    """One site's payload, with a header that fits its body."""
+    header = PayloadHeader(
+        codec, key, parameters, origin.job, origin.round, origin.history, (origin.site,), sha256=""
+    )
+    return _sealed(header, body)
+
+
+def make_sum(codec: str, addends: Sequence[Payload], body: NDArray[np.uint8] | bytes) -> Payload:
+    """The payload of a sum, with the header of its addends and all their sites."""
+    sites = sorted(site for payload in addends for site in payload.header.sites)
+    return _sealed(replace(addends[0].header, codec=codec, sites=tuple(sites)), body)
+
+
+def extend_history(history: str, total: Payload) -> str:
+    """The name of the state that is reached from `history` by taking in `total`.
+
+    A chain of SHA-256, from the empty string before the first round. Whoever took in the same sums
+    in the same order has the same history; updates made from another one are not added.
+    """
+    return hashlib.sha256((history + total.header.sha256).encode()).hexdigest()
 
 
 def read_payload(array: NDArray[np.uint8]) -> Payload:
@@ -99,6 +132,11 @@ def read_payload(array: NDArray[np.uint8]) -> Payload:
             f"SHA-256 it states"
         )
     return Payload(header, body)
+
+
+def _sealed(header: PayloadHeader, body: NDArray[np.uint8] | bytes) -> Payload:
+    array = np.frombuffer(body, np.uint8)
+    return Payload(replace(header, sha256=_sha256(header, array)), array)
 
 
 def _sha256(header: PayloadHeader, body: NDArray[np.uint8]) -> str:

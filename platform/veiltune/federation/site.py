@@ -17,7 +17,7 @@ from veiltune.data.encoding import EncodedExamples
 from veiltune.errors import RunError, VeiltuneError
 from veiltune.federation.codec import UpdateCodec
 from veiltune.federation.messages import Reply, Task
-from veiltune.federation.payload import read_payload
+from veiltune.federation.payload import Origin, Payload, extend_history, read_payload
 from veiltune.federation.site_state import (
     FINAL_FILE,
     SiteState,
@@ -50,6 +50,10 @@ class Measurements:
     seconds_decode: float = 0.0
     upload_bytes: int = 0
     download_bytes: int = 0
+    clipped: int = 0
+    """Parameters of this round's update out of the codec's range; the rest follows later."""
+    error_bound: float = 0.0
+    """How far rounding can have moved a parameter of the sums taken in, if none was clipped."""
     epsilon: float = NOT_MEASURED
 
 
@@ -136,17 +140,25 @@ class Site:
         for index in sorted(task.sums):
             row.download_bytes += task.sums[index].nbytes
             if index == self.state.applied:
-                payload = task.sums[index]
-                if (payload.header.job, payload.header.round) != (self.job, index):
-                    raise RunError(
-                        f"the sum of round {index} of job {self.job} was expected, got one of "
-                        f"round {payload.header.round} of job {payload.header.job}"
-                    )
-                self.state.global_vector += self.codec.decode(payload)
-                self.state.applied += 1
+                self._apply(task.sums[index], index, row)
         # A site that missed rounds has not trained them and never will.
         self.state.trained = max(self.state.trained, self.state.applied)
         row.seconds_decode = time.perf_counter() - start
+
+    def _apply(self, total: Payload, index: int, row: Measurements) -> None:
+        header = total.header
+        expected = (self.job, index, self.state.history)
+        if (header.job, header.round, header.history) != expected:
+            raise RunError(
+                f"the sum of round {index} of job {self.job} after the sums before it was "
+                f"expected, got one of round {header.round} of job {header.job}"
+                f"{', after other sums' if header.history != self.state.history else ''}"
+            )
+        decoded = self.codec.decode(total)
+        row.error_bound = max(row.error_bound, decoded.error_bound)
+        self.state.global_vector += decoded.mean
+        self.state.history = extend_history(self.state.history, total)
+        self.state.applied += 1
 
     def _train(self, task: Task, row: Measurements) -> None:
         """Trains one round from the global state and leaves the update in the outbox."""
@@ -163,21 +175,17 @@ class Site:
             row.local_loss, row.local_accuracy = self._evaluate(self.validation)
             row.seconds_evaluate += time.perf_counter() - start
         start = time.perf_counter()
-        payload = self.codec.encode(
-            local - self.state.global_vector,
-            float(row.examples),
-            job=self.job,
-            round_index=task.round,
-            site=self.name,
-        )
+        origin = Origin(self.job, task.round, self.name, self.state.history)
+        encoded = self.codec.encode(local - self.state.global_vector, float(row.examples), origin)
         row.seconds_encode = time.perf_counter() - start
-        row.upload_bytes = payload.nbytes
+        row.upload_bytes = encoded.payload.nbytes
+        row.clipped = encoded.clipped
         self.state.trained = task.round + 1
         self.state.local_vector = local
         self.state.optimizer = self.trainer.state()
-        self.state.outbox = torch.from_numpy(payload.to_array())
+        self.state.outbox = torch.from_numpy(encoded.payload.to_array())
         append_row(self.folder, asdict(row))
-        self.state.save(self.folder)
+        self._save()
 
     def _close(self, task: Task, row: Measurements) -> None:
         """Measures the final global adapter and writes it, and the site's own, to disk."""
@@ -204,6 +212,10 @@ class Site:
             "truncated": self.trainer.examples.truncated,
         }
         (self.folder / FINAL_FILE).write_text(json.dumps(final, indent=2) + "\n")
+        self._save()
+
+    def _save(self) -> None:
+        self.state.codec = self.codec.state()
         self.state.save(self.folder)
 
     def _evaluate_global(self, row: Measurements) -> None:
@@ -228,10 +240,13 @@ class Site:
         fresh: dict[str, Any] = self.trainer.fresh_state()
         self.state = load_state(self.folder) or SiteState(
             applied=0,
+            history="",
             trained=0,
             global_vector=self._start.clone(),
             local_vector=self._start.clone(),
             optimizer=fresh,
+            codec={},
             outbox=torch.empty(0, dtype=torch.uint8),
         )
         self.trainer.load_state(self.state.optimizer)
+        self.codec.load_state(self.state.codec)

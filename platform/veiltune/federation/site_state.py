@@ -28,6 +28,8 @@ class SiteState:
 
     applied: int
     """How many rounds' sums `global_vector` contains."""
+    history: str
+    """The name of that state; see `extend_history`."""
     trained: int
     """How many rounds the site has trained; `trained - 1` is the round `outbox` belongs to."""
     global_vector: Tensor
@@ -35,6 +37,8 @@ class SiteState:
     local_vector: Tensor
     """The site's own adapter after its latest training, float32 `(parameters,)`."""
     optimizer: dict[str, Any]
+    codec: dict[str, Tensor]
+    """What the codec needs in the next round."""
     outbox: Tensor
     """The latest update's payload, `uint8 (bytes,)`, sent again if the server asks again."""
 

@@ -10,7 +10,7 @@ import torch
 from veiltune.adapter import AdapterConfig, PromptEncoder, build_encoder
 from veiltune.backbone import BackboneConfig, FrozenModel, HuggingFaceModel, load_backbone
 from veiltune.data.encoding import EncodedExamples
-from veiltune.federation import Coordinator, PlainCodec, Site, run_inline
+from veiltune.federation import Coordinator, PlainCodec, PlainSum, Site, run_inline
 from veiltune.randomness import generator
 from veiltune.records import RunFolder
 from veiltune.training import EvaluationConfig, LocalTrainer, PlainGradient, TrainingConfig
@@ -88,7 +88,7 @@ class Federation:
 
     def coordinator(self) -> Coordinator:
         return Coordinator(
-            PlainCodec(), self.folder.server, JOB, self.names, self.min_sites, self.rounds
+            PlainSum(), self.folder.server, JOB, self.names, self.min_sites, self.rounds
         )
 
     def run(self, workers: int = 1, tick: Callable[[], None] = lambda: None) -> "Federation":

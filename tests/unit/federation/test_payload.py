@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from veiltune.federation import Payload, PayloadError, PlainCodec, read_payload
-from veiltune.federation.payload import make_payload
+from veiltune.errors import PayloadError
+from veiltune.federation import Origin, Payload, PlainCodec, PlainSum, read_payload
+from veiltune.federation.payload import extend_history, make_payload, make_sum
 
 CODEC = PlainCodec()
+ADDITION = PlainSum()
 NAMES = st.text(min_size=1, max_size=12).filter(lambda name: name.isprintable())
 
 
 def upload(
     values: list[float], weight: float, site: str, job: str = "j", index: int = 3
 ) -> Payload:
-    return CODEC.encode(torch.tensor(values), weight, job=job, round_index=index, site=site)
+    return CODEC.encode(torch.tensor(values), weight, Origin(job, index, site)).payload
 
 
 def assert_same(got: Payload, expected: Payload) -> None:
@@ -29,16 +31,30 @@ def assert_same(got: Payload, expected: Payload) -> None:
 
 @given(
     codec=NAMES,
+    key=NAMES,
+    parameters=NAMES,
     job=NAMES,
     index=st.integers(0, 10**6),
-    sites=st.lists(NAMES, min_size=1, max_size=4),
-    weight=st.floats(0, 1e12),
+    sites=st.lists(NAMES, min_size=1, max_size=4, unique=True),
+    history=NAMES,
     body=st.binary(max_size=64),
 )
 def test_a_payload_comes_back_as_it_went(
-    codec: str, job: str, index: int, sites: list[str], weight: float, body: bytes
+    codec: str,
+    key: str,
+    parameters: str,
+    job: str,
+    index: int,
+    sites: list[str],
+    history: str,
+    body: bytes,
 ) -> None:
-    payload = make_payload(codec, job, index, tuple(sites), weight, body)
+    addends = [
+        make_payload(codec, Origin(job, index, site, history), body, key=key, parameters=parameters)
+        for site in sites
+    ]
+    payload = make_sum(codec, addends, body)
+    assert payload.header.sites == tuple(sorted(sites))
     array = payload.to_array()
     assert array.dtype == np.uint8 and array.flags.c_contiguous
     assert array.size == payload.nbytes
@@ -53,7 +69,7 @@ def refused(array: NDArray[np.uint8]) -> bool:
 
 
 def test_every_changed_byte_is_noticed() -> None:
-    """All 255 other values of every byte: header, weight, round, names and body alike."""
+    """All 255 other values of every byte: header, names, round, weight and body alike."""
     payload = upload([1.5, -2.0, 3.25], 40.0, "site-1")
     array = payload.to_array()
     for place in range(array.size):
@@ -95,16 +111,16 @@ def test_a_decoded_sum_is_the_weighted_mean_in_any_order(
     updates: list[tuple[list[float], int]],
 ) -> None:
     payloads = [upload(v, w, f"site-{k}") for k, (v, w) in enumerate(updates)]
-    total = CODEC.combine(payloads)
-    assert_same(CODEC.combine(payloads[::-1]), total)
-    assert_same(CODEC.combine(payloads[1:] + payloads[:1]), total)
+    total = ADDITION.combine(payloads)
+    assert_same(ADDITION.combine(payloads[::-1]), total)
+    assert_same(ADDITION.combine(payloads[1:] + payloads[:1]), total)
     values = np.array([v for v, _ in updates], np.float64)
     weights = np.array([w for _, w in updates], np.float64)
     expected = np.average(values, axis=0, weights=weights)
     # Each product and each sum rounds once, relative to the largest term.
     tolerance = 1e-6 * (np.abs(values) * weights[:, None]).sum(0) / weights.sum() + 1e-30
-    assert (np.abs(CODEC.decode(total).double().numpy() - expected) <= tolerance).all()
-    assert total.header.weight == weights.sum()
+    assert (np.abs(CODEC.decode(total).mean.double().numpy() - expected) <= tolerance).all()
+    assert total.body[:8].view("<f8")[0] == weights.sum()
     assert total.header.sites == tuple(sorted(f"site-{k}" for k in range(len(updates))))
 
 
@@ -115,13 +131,13 @@ def test_a_sum_is_bitwise_the_same_in_every_order() -> None:
         upload((torch.randn(200, generator=draw) * 10.0**k).tolist(), 10.0 + k, f"site-{k}")
         for k in range(4)
     ]
-    bodies = {CODEC.combine(order).body.tobytes() for order in permutations(payloads)}
+    bodies = {ADDITION.combine(order).body.tobytes() for order in permutations(payloads)}
     assert len(bodies) == 1
     renamed = [
-        upload(CODEC.decode(p).tolist(), p.header.weight, f"z-{9 - k}")
+        upload(CODEC.decode(p).mean.tolist(), 10.0 + k, f"z-{9 - k}")
         for k, p in enumerate(payloads)
     ]
-    assert CODEC.combine(renamed).body.tobytes() not in bodies, "the order should have mattered"
+    assert ADDITION.combine(renamed).body.tobytes() not in bodies, "the order should have mattered"
 
 
 def test_updates_that_do_not_belong_together_are_refused() -> None:
@@ -131,14 +147,41 @@ def test_updates_that_do_not_belong_together_are_refused() -> None:
         "another round": upload([1.0, 2.0], 1.0, "site-2", index=4),
         "another size": upload([1.0, 2.0, 3.0], 1.0, "site-2"),
         "a site twice": upload([5.0, 2.0], 1.0, "site-1"),
-        "another codec": make_payload("other", "j", 3, ("site-2",), 1.0, first.body.tobytes()),
+        "another codec": make_payload("other", Origin("j", 3, "site-2"), first.body),
+        "another key": make_payload(
+            first.header.codec, Origin("j", 3, "site-2"), first.body, key="k"
+        ),
+        "other parameters": make_payload(
+            first.header.codec, Origin("j", 3, "site-2"), first.body, parameters="p"
+        ),
+        "another history": make_payload(
+            first.header.codec, Origin("j", 3, "site-2", "other"), first.body
+        ),
     }
     for payload in wrong.values():
         with pytest.raises(PayloadError):
-            CODEC.combine([first, payload])
+            ADDITION.combine([first, payload])
         with pytest.raises(PayloadError):
-            CODEC.combine([payload, first])
+            ADDITION.combine([payload, first])
     with pytest.raises(PayloadError):
-        CODEC.combine([])
+        ADDITION.combine([])
     with pytest.raises(PayloadError):
-        CODEC.combine([wrong["another codec"]])
+        ADDITION.check(wrong["another codec"])
+    with pytest.raises(PayloadError):
+        CODEC.decode(wrong["another codec"])
+
+
+@pytest.mark.parametrize("size", [0, 7, 11])
+def test_a_body_that_is_no_row_of_float32_is_refused(size: int) -> None:
+    codec = upload([1.0], 1.0, "site-1").header.codec
+    with pytest.raises(PayloadError, match="not a row"):
+        ADDITION.check(make_payload(codec, Origin("j", 3, "site-1"), bytes(size)))
+
+
+def test_a_history_names_the_sums_and_their_order() -> None:
+    one, two = upload([1.0], 1.0, "site-1"), upload([2.0], 1.0, "site-1")
+    forward = extend_history(extend_history("", one), two)
+    assert forward == extend_history(extend_history("", one), two)
+    assert (
+        len({forward, extend_history(extend_history("", two), one), extend_history("", two)}) == 3
+    )

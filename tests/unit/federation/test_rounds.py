@@ -216,4 +216,8 @@ def test_a_damaged_state_is_one_sentence(federation: Make) -> None:
 def test_the_server_keeps_sums_only(federation: Make) -> None:
     job = federation().run()
     kept = sorted(path.name for path in job.folder.server.iterdir())
-    assert kept == ["rounds.jsonl", *(f"sum-{index:05d}.bin" for index in range(4))]
+    assert kept == [
+        "received.jsonl",
+        "rounds.jsonl",
+        *(f"sum-{index:05d}.bin" for index in range(4)),
+    ]

@@ -3,10 +3,10 @@
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 
+from veiltune.errors import PayloadError
 from veiltune.federation.coordinator import Coordinator
 from veiltune.federation.messages import read_reply
 from veiltune.federation.nvflare.client import load_factory
-from veiltune.federation.payload import PayloadError
 
 APPLIED = "applied"
 """The broadcast's note of how many sums each site has; the task filter takes it out again."""
@@ -44,7 +44,10 @@ class SumAggregator(ModelAggregator):
         sender = model.meta["client_name"]
         try:
             reply = read_reply(model.params or {})
-        except (PayloadError, KeyError, TypeError, ValueError, AssertionError):
+        except PayloadError as error:
+            self.coordinator.refuse(sender, str(error))
+            return
+        except (KeyError, TypeError, ValueError, AssertionError):
             self.coordinator.refuse(sender, "its answer could not be read")
             return
         if reply.site != sender:
