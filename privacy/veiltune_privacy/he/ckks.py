@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tenseal import sealapi as seal
-from veiltune_privacy.he.parameters import SEED_BYTES, CipherParameters
 
 from veiltune.errors import PayloadError, SpecificationError
+from veiltune_privacy.he.parameters import SEED_BYTES, CipherParameters
 from veiltune_privacy.he.scratch import Scratch
 from veiltune_privacy.he.seal_format import CiphertextFormat, Words, version_of
 from veiltune_privacy.he.wire import check_below
@@ -118,7 +118,8 @@ class SecretContext:
             pairs = self._encoder.decode_complex(plain)
             slots = np.fromiter(pairs, np.complex128, len(pairs)).view(np.float64)
         else:
-            slots = np.array(self._encoder.decode_int64(plain), np.float64)
+            integers = self._encoder.decode_int64(plain)
+            slots = np.fromiter(integers, np.int64, len(integers)).astype(np.float64)
         rounded = np.rint(slots)
         near = np.abs(slots - rounded).max() <= LARGEST_DEVIATION
         if not near or np.abs(rounded).max() > self._parameters.packing.slot_limit:

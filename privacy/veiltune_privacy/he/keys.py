@@ -9,20 +9,19 @@ import base64
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from veiltune.errors import UserError
+from veiltune_privacy.he.ckks import coefficient_modulus, new_secret_key
 from veiltune_privacy.he.packing import Packing
 from veiltune_privacy.he.parameters import CipherParameters
 
-from veiltune.errors import UserError
-from veiltune_privacy.he.ckks import coefficient_modulus, new_secret_key
-
 SECRET_KIND = "veiltune secret key 1"
 PUBLIC_KIND = "veiltune public part 1"
-FINGERPRINT_DIGITS = 32
 
 
 class KeyFileError(UserError):
@@ -55,7 +54,7 @@ class SecretKey:
         digest = hashlib.sha256(b"veiltune key fingerprint\0")
         digest.update(self.parameters.describe().encode() + b"\0")
         digest.update(self.key)
-        return digest.hexdigest()[:FINGERPRINT_DIGITS]
+        return digest.hexdigest()[:32]
 
     def public(self) -> PublicPart:
         """The part without the key."""
@@ -130,15 +129,15 @@ def _fields(kind: str, part: PublicPart) -> dict[str, object]:
 
 
 def _part(path: Path, kind: str, content: dict[str, Any]) -> PublicPart:
-    """The public part of a file's fields."""
+    """The public part of a file's fields; its modulus is the one that its parameters have."""
     try:
         fields = content["parameters"]
         parameters = CipherParameters(**{**fields, "packing": Packing(**fields["packing"])})
-        parameters.describe()
-        part = PublicPart(parameters, int(content["modulus"]), str(content["fingerprint"]))
+        part = PublicPart(parameters, coefficient_modulus(parameters), str(content["fingerprint"]))
+        intact = {key: value for key, value in content.items() if key != "key"}
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, kind) from error
-    if content.get("kind") != kind:
+    if intact != _fields(kind, part) or not re.fullmatch("[0-9a-f]{32}", part.fingerprint):
         raise _damaged(path, kind)
     return part
 
@@ -158,9 +157,9 @@ def _write_new(path: Path, content: dict[str, object], mode: int) -> None:
             file.write(json.dumps(content, indent=1) + "\n")
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        path.unlink()
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _read(path: Path, private: bool) -> dict[str, Any]:

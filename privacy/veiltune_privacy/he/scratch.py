@@ -50,8 +50,8 @@ class Scratch:
 
     def write(self, content: bytes) -> None:
         """SEAL loads `content` from `path`."""
-        os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
 
     def read(self) -> bytes:
         """What SEAL saved to `path`."""

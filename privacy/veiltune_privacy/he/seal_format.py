@@ -21,9 +21,9 @@ from functools import cached_property
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
-from veiltune_privacy.he.parameters import SEED_BYTES
 
 from veiltune.errors import RunError
+from veiltune_privacy.he.parameters import SEED_BYTES
 
 HEADER = struct.Struct("<HBBBBHQ")
 METADATA = struct.Struct("<32sBQQQdQ")

@@ -10,9 +10,9 @@ uploads needs the modulus only.
 
 import numpy as np
 from numpy.typing import NDArray
-from veiltune_privacy.he.parameters import SEED_BYTES
 
 from veiltune.errors import PayloadError
+from veiltune_privacy.he.parameters import SEED_BYTES
 
 Rows = NDArray[np.uint8]
 Words = NDArray[np.uint64]
