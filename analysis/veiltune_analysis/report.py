@@ -192,9 +192,16 @@ def _privacy(summary: Summary) -> str:
     wire = (
         "Updates are not encrypted: whoever runs the server can read every site's update."
         if summary.encryption is None
-        else f"Updates are encrypted: {summary.encryption}."
+        else f"Updates are encrypted: {summary.encryption}. The server adds them unread; together "
+        "with any one site it could read them, for all sites share one key."
     )
-    return f"{noise} {wire}"
+    clipped = (
+        f" {summary.clipped:,} values were out of range when they were sent; what was cut off "
+        "followed in later rounds."
+        if summary.clipped
+        else ""
+    )
+    return f"{noise} {wire}{clipped}"
 
 
 def _duplicates(summary: Summary) -> str:

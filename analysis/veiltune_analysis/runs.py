@@ -35,6 +35,8 @@ ROUND_COLUMNS = (
     "seconds_decode",
     "upload_bytes",
     "download_bytes",
+    "clipped",
+    "error_bound",
     "epsilon",
 )
 JOINED_COLUMNS = ("run", "arm", "alone_site", "seed", "status")
@@ -75,6 +77,7 @@ class Summary(Record):
     download_bytes_per_site_round: float | None
     epsilon: dict[str, float | None] | None
     encryption: str | None
+    clipped: int
     adapter_sha256: str | None
     seconds: float | None
     examples: dict[str, int]

@@ -196,8 +196,13 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     print(
         f"{summary['upload_bytes_per_site_round']} bytes up and "
         f"{summary['download_bytes_per_site_round']} down per site and round; "
-        f"epsilon: none; encryption: none; {summary['seconds']:.0f} s"
+        f"epsilon: none; encryption: {summary['encryption'] or 'none'}; {summary['seconds']:.0f} s"
     )
+    if summary["clipped"]:
+        print(
+            f"{summary['clipped']} values were out of range when they were sent; what was cut off "
+            f"followed in later rounds"
+        )
     print(f"run:    {_shown(folder)}")
     print(f"report: {_shown(folder / 'report.html')}")
 

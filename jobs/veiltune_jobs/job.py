@@ -17,6 +17,7 @@ from veiltune.federation import FederationConfig
 from veiltune.records import sources_sha256
 from veiltune.training import EvaluationConfig, TrainingConfig
 from veiltune_jobs.specification import load, specification_hash
+from veiltune_privacy.config import PrivacyConfig
 
 CENTRAL = "central"
 """The one site of the arm `centralised`."""
@@ -52,6 +53,7 @@ class JobSpec(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     federation: FederationConfig = FederationConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")
@@ -67,6 +69,12 @@ class JobSpec(Section):
             raise ValueError(
                 f"federation.min_sites must be at most {len(self.sites())}, the number of sites "
                 f"in this job, got {min_sites}"
+            )
+        room = self.privacy.encryption.max_sites
+        if room is not None and room < len(self.sites()):
+            raise ValueError(
+                f"privacy.encryption.max_sites must be at least {len(self.sites())}, the number of "
+                f"sites in this job, got {room}; raise it or leave it out"
             )
         return self
 

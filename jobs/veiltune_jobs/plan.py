@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,8 +19,10 @@ from veiltune.data import duplicates_across_splits, label_counts
 from veiltune.federation import Origin
 from veiltune.randomness import generator
 from veiltune.training import LocalTrainer, TrainingConfig, evaluate
+from veiltune_jobs import exchange
 from veiltune_jobs.job import JobSpec
-from veiltune_jobs.wiring import encode_examples, load_corpus, make_addition, make_codec, make_rule
+from veiltune_jobs.wiring import encode_examples, load_corpus, make_rule
+from veiltune_privacy.he.keys import generate_key
 
 MEASURED_STEPS = 5
 
@@ -48,12 +51,7 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         evaluate(model, encoder(), validation, spec.evaluation.batch_size)
     evaluation_s = (time.perf_counter() - start) / spec.evaluation.every
 
-    parameters = encoder_parameters(spec.adapter, model.width)
-    codec = make_codec()
-    updates = [
-        codec.encode(torch.zeros(parameters), float(len(shard)), Origin("0" * 12, 0, site)).payload
-        for site, shard in shards.items()
-    ]
+    travel = _exchange(spec, model.width, {site: len(shard) for site, shard in shards.items()})
     steps = {site: spec.training.steps(len(shard)) for site, shard in shards.items()}
     evaluations = len(steps) * (2 if spec.evaluation.local_model else 1)
     work_s = sum(steps.values()) * step_s + evaluations * evaluation_s
@@ -71,16 +69,48 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         "test": len(dataset.test),
         "duplicates": duplicates_across_splits(dataset),
         "truncated": {site: shard.truncated for site, shard in shards.items()},
-        "trained_parameters": parameters,
+        "trained_parameters": encoder_parameters(spec.adapter, model.width),
         "rounds": spec.federation.rounds,
         "steps_per_round": steps,
-        "upload_bytes_per_site_round": max(update.nbytes for update in updates),
-        "download_bytes_per_site_round": make_addition().combine(updates).nbytes,
         "memory_mb_per_site": _peak_memory_mb(),
         "seconds_per_step": step_s,
         "training_seconds": spec.federation.rounds * work_s / at_once,
         "epsilon": None,
-        "encryption": None,
+        **travel,
+    }
+
+
+def _exchange(spec: JobSpec, width: int, examples: dict[str, int]) -> dict[str, Any]:
+    """One round's exchange, done once: bytes as they will be, seconds as they are here."""
+    config = spec.privacy.encryption
+    key, encryption = None, None
+    if config.encrypted:
+        key = generate_key(exchange.cipher_parameters(spec, width))
+        encryption = exchange.describe(spec, key.parameters)
+    average = sum(examples.values()) / len(examples)
+    codec = exchange.make_codec(spec, width, average, key)
+    addition = exchange.make_addition(spec, key.public() if key else None)
+    nothing = torch.zeros(encoder_parameters(spec.adapter, width))
+    moments = [time.perf_counter()]
+    updates = []
+    for site, count in examples.items():
+        updates.append(codec.encode(nothing, float(count), Origin("0" * 12, 0, site)).payload)
+    moments.append(time.perf_counter())
+    for update in updates:
+        addition.check(update)
+    total = addition.combine(updates)
+    moments.append(time.perf_counter())
+    decoded = codec.decode(total)
+    moments.append(time.perf_counter())
+    encode_s, add_s, decode_s = (b - a for a, b in pairwise(moments))
+    return {
+        "upload_bytes_per_site_round": max(update.nbytes for update in updates),
+        "download_bytes_per_site_round": total.nbytes,
+        "seconds_encode": encode_s / len(updates),
+        "seconds_add": add_s,
+        "seconds_decode": decode_s,
+        "error_bound": decoded.error_bound,
+        "encryption": encryption,
     }
 
 
@@ -107,10 +137,28 @@ def describe(numbers: dict[str, Any]) -> str:
         "memory of a site": f"{numbers['memory_mb_per_site']:,} MB (measured)",
         "time": f"{numbers['training_seconds']:.0f} s of training and evaluation on this machine "
         f"({1000 * numbers['seconds_per_step']:.0f} ms a step), without start-up",
-        "privacy": "epsilon: none; encryption: none",
+        "time of the exchange": f"{1000 * numbers['seconds_encode']:.0f} ms a site to encode, "
+        f"{1000 * numbers['seconds_add']:.0f} ms to add, "
+        f"{1000 * numbers['seconds_decode']:.0f} ms a site to decode",
+        "encryption": _encryption(numbers["encryption"]),
+        "rounding": f"moves a parameter of the first mean by at most {numbers['error_bound']:.2g}"
+        if numbers["error_bound"]
+        else "none",
+        "differential privacy": "none",
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _encryption(encryption: dict[str, Any] | None) -> str:
+    if encryption is None:
+        return "none: the server can read every update"
+    return (
+        f"{exchange.short(encryption)}, {encryption['values_per_slot']} values in the "
+        f"{encryption['bits_per_slot']:.1f} bits of a slot; a slot of a sum of up to "
+        f"{encryption['max_sites']} sites decodes wrongly {exchange.failure(encryption)}; download form: "
+        f"{encryption['download']}"
+    )
 
 
 def _peak_memory_mb() -> int:

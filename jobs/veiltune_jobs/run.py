@@ -28,7 +28,7 @@ from veiltune.records import (
     write_json,
 )
 from veiltune_analysis.report import write_report
-from veiltune_jobs import privacy_card
+from veiltune_jobs import exchange, privacy_card
 from veiltune_jobs.job import JobSpec, run_id, with_absolute_paths
 from veiltune_jobs.specification import dump_yaml, specification_hash
 from veiltune_jobs.wiring import Corpus, load_corpus, make_coordinator, make_site
@@ -96,6 +96,7 @@ class Run:
             except Exception:
                 self._record("failed", time.perf_counter() - start)
                 raise
+            exchange.destroy_keys(self.spec, self.folder)
             summary = self._record("complete", time.perf_counter() - start)
             write_report(self.folder.path)
             return summary
@@ -121,6 +122,7 @@ class Run:
         )
 
     def _run_engine(self, shared: SharedModel, tick: Tick) -> None:
+        exchange.provide_keys(self.spec, self.folder)
         if self.spec.runtime.engine == "inline":
             self._run_inline(shared, tick)
         else:
@@ -180,6 +182,8 @@ class Run:
         measured = table.dropna(subset=["global_loss"]).groupby("round")["global_loss"].mean()
         trained = table[table["steps"] > 0]
         dataset, shards = self.corpus.dataset, self.corpus.shards
+        public = exchange.public_part(spec, folder)
+        encryption = public and exchange.describe(spec, public.parameters)
         summary: Summary = {
             "run": folder.path.name,
             "job": spec.name,
@@ -197,8 +201,9 @@ class Run:
             "test_accuracy": best.get("test_accuracy"),
             "upload_bytes_per_site_round": _mean(trained["upload_bytes"]),
             "download_bytes_per_site_round": _mean(table[table["round"] > 0]["download_bytes"]),
+            "clipped": int(table["clipped"].sum()),
             "epsilon": None,
-            "encryption": None,
+            "encryption": encryption and exchange.short(encryption),
             "adapter_sha256": best.get("adapter_sha256"),
             "seconds": round(seconds, 3),
             "examples": {site: len(rows) for site, rows in shards.items()},
@@ -220,7 +225,7 @@ class Run:
             source = folder.site(next(iter(finals))) / "adapter"
             shutil.copytree(source, folder.adapter, dirs_exist_ok=True)
         write_json(folder.summary, summary)
-        privacy_card.write(folder, summary)
+        privacy_card.write(folder, spec, summary)
         return read_json(folder.summary)
 
 

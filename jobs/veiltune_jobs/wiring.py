@@ -13,10 +13,11 @@ from veiltune.adapter import build_encoder
 from veiltune.backbone import FrozenModel, load_backbone
 from veiltune.data import Dataset, EncodedExamples, Example, Template, encode, partition
 from veiltune.data import load_dataset as read_dataset
-from veiltune.federation import Coordinator, PayloadSum, PlainCodec, PlainSum, Site, UpdateCodec
+from veiltune.federation import Coordinator, Site
 from veiltune.randomness import generator
 from veiltune.records import RunFolder
 from veiltune.training import GradientRule, LocalTrainer, PlainGradient
+from veiltune_jobs import exchange
 from veiltune_jobs.job import CENTRAL, JobSpec, load_job
 
 
@@ -27,6 +28,10 @@ class Corpus:
     dataset: Dataset
     shards: dict[str, tuple[Example, ...]]
     """Each taking-part site's training examples."""
+
+    def average_examples(self) -> float:
+        """Training examples of a site, on average."""
+        return sum(map(len, self.shards.values())) / len(self.shards)
 
 
 def load_corpus(spec: JobSpec) -> Corpus:
@@ -60,6 +65,7 @@ def make_site(
     spec: JobSpec, folder: RunFolder, model: FrozenModel, frozen: str, corpus: Corpus, name: str
 ) -> Site:
     """The site `name` of the run in `folder`; `frozen` is the model's fingerprint."""
+    key = exchange.site_key(spec, folder, name, model.width)
     encoder = build_encoder(spec.adapter, model.width, generator(spec.seed, "adapter"))
     trainer = LocalTrainer(
         model,
@@ -76,7 +82,7 @@ def make_site(
         trainer,
         encode_examples(spec, model, corpus, corpus.dataset.validation),
         encode_examples(spec, model, corpus, corpus.dataset.test),
-        make_codec(),
+        exchange.make_codec(spec, model.width, corpus.average_examples(), key),
         spec.evaluation,
         folder.site(name),
         frozen,
@@ -88,20 +94,10 @@ def make_rule() -> GradientRule:
     return PlainGradient()
 
 
-def make_codec() -> UpdateCodec:
-    """The update codec of a job."""
-    return PlainCodec()
-
-
-def make_addition() -> PayloadSum:
-    """The server's side of the codec."""
-    return PlainSum()
-
-
 def make_coordinator(spec: JobSpec, folder: RunFolder) -> Coordinator:
     """The server's part of the run in `folder`."""
     return Coordinator(
-        make_addition(),
+        exchange.make_addition(spec, exchange.public_part(spec, folder)),
         folder.server,
         folder.path.name,
         spec.sites(),

@@ -49,8 +49,10 @@ def load_backbone(config: BackboneConfig) -> HuggingFaceModel:
     return HuggingFaceModel(model, tokenizer, config.name, choose_device(config.device))
 
 
-def check_backbone(config: BackboneConfig) -> None:
-    """The model of `config` can be loaded, as far as can be told without its weights.
+def check_backbone(config: BackboneConfig) -> int:
+    """The width of the model of `config`, which can be loaded, as far as its files tell.
+
+    Its weights are not read.
 
     Raises:
         BackboneError: as `load_backbone` would.
@@ -63,6 +65,8 @@ def check_backbone(config: BackboneConfig) -> None:
     _refuse_without_tokens(tokenizer, config.name)
     refuse_without_embeddings(model, config.name)
     choose_device(config.device)
+    width: int = model.get_input_embeddings().weight.shape[1]
+    return width
 
 
 def backbone_identity(config: BackboneConfig) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from veiltune.errors import PayloadError, RunError
 from veiltune.federation.codec import PayloadSum
 from veiltune.federation.messages import Reply, Task
-from veiltune.federation.payload import Payload, extend_history, read_payload
+from veiltune.federation.payload import BEGINNING, Payload, extend_history, read_payload
 
 FIELD_NAMES = {"job": "job", "round": "round", "sites": "site", "history": "state of the adapter"}
 
@@ -61,7 +61,7 @@ class Coordinator:
         self.applied = dict.fromkeys(self.sites, 0)
         folder.mkdir(parents=True, exist_ok=True)
         self.sums: list[Payload] = []
-        self.history = ""
+        self.history = BEGINNING
         for total in self._read_sums():
             self._append(total)
         self._updates: dict[str, Payload] = {}

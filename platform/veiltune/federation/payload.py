@@ -25,6 +25,8 @@ VERSION = 1
 PREFIX = struct.Struct("<4sHI")
 ALIGNMENT = 64
 """The body begins at a multiple of so many bytes."""
+BEGINNING = "0" * 64
+"""The history before the first round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Origin:
     job: str
     round: int
     site: str
-    history: str = ""
+    history: str = BEGINNING
 
 
 def make_payload(
@@ -101,7 +103,7 @@ def make_sum(codec: str, addends: Sequence[Payload], body: NDArray[np.uint8] | b
 def extend_history(history: str, total: Payload) -> str:
     """The name of the state that is reached from `history` by taking in `total`.
 
-    A chain of SHA-256, from the empty string before the first round. Whoever took in the same sums
+    A chain of SHA-256 from `BEGINNING`. Whoever took in the same sums
     in the same order has the same history; updates made from another one are not added.
     """
     return hashlib.sha256((history + total.header.sha256).encode()).hexdigest()

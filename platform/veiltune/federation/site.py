@@ -17,7 +17,7 @@ from veiltune.data.encoding import EncodedExamples
 from veiltune.errors import RunError, VeiltuneError
 from veiltune.federation.codec import UpdateCodec
 from veiltune.federation.messages import Reply, Task
-from veiltune.federation.payload import Origin, Payload, extend_history, read_payload
+from veiltune.federation.payload import BEGINNING, Origin, Payload, extend_history, read_payload
 from veiltune.federation.site_state import (
     FINAL_FILE,
     SiteState,
@@ -240,7 +240,7 @@ class Site:
         fresh: dict[str, Any] = self.trainer.fresh_state()
         self.state = load_state(self.folder) or SiteState(
             applied=0,
-            history="",
+            history=BEGINNING,
             trained=0,
             global_vector=self._start.clone(),
             local_vector=self._start.clone(),

@@ -12,19 +12,24 @@ from veiltune.errors import PayloadError, RunError
 from veiltune.federation import Coordinator, Origin, Payload, PlainCodec, PlainSum, Reply, Task
 from veiltune.federation.coordinator import RECEIVED_FILE
 from veiltune.federation.messages import read_reply, read_task, sums_from
-from veiltune.federation.payload import make_payload
+from veiltune.federation.payload import BEGINNING, make_payload
 
 CODEC = PlainCodec()
 
 
 def update(
-    site: str, index: int = 0, job: str = "j", size: int = 3, history: str = "", value: float = 1.0
+    site: str,
+    index: int = 0,
+    job: str = "j",
+    size: int = 3,
+    history: str = BEGINNING,
+    value: float = 1.0,
 ) -> Payload:
     origin = Origin(job, index, site, history)
     return CODEC.encode(torch.full((size,), value), 2.0, origin).payload
 
 
-def reply(site: str, index: int = 0, history: str = "") -> Reply:
+def reply(site: str, index: int = 0, history: str = BEGINNING) -> Reply:
     return Reply(site, index, index, update(site, index, history=history))
 
 
@@ -152,7 +157,7 @@ def test_a_restarted_server_goes_on_after_the_last_sum(make: Callable[..., Coord
     again = make()
     assert again.next_round == 1
     assert again.sums[0].header == coordinator.sums[0].header
-    assert again.history == coordinator.history != ""
+    assert again.history == coordinator.history != BEGINNING
     assert list(again.task("a").sums) == [0], "it does not know yet what the sites have"
 
 

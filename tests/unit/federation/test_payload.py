@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from veiltune.errors import PayloadError
 from veiltune.federation import Origin, Payload, PlainCodec, PlainSum, read_payload
-from veiltune.federation.payload import extend_history, make_payload, make_sum
+from veiltune.federation.payload import BEGINNING, extend_history, make_payload, make_sum
 
 CODEC = PlainCodec()
 ADDITION = PlainSum()
@@ -180,8 +180,15 @@ def test_a_body_that_is_no_row_of_float32_is_refused(size: int) -> None:
 
 def test_a_history_names_the_sums_and_their_order() -> None:
     one, two = upload([1.0], 1.0, "site-1"), upload([2.0], 1.0, "site-1")
-    forward = extend_history(extend_history("", one), two)
-    assert forward == extend_history(extend_history("", one), two)
+    forward = extend_history(extend_history(BEGINNING, one), two)
+    assert forward == extend_history(extend_history(BEGINNING, one), two)
     assert (
-        len({forward, extend_history(extend_history("", two), one), extend_history("", two)}) == 3
+        len(
+            {
+                forward,
+                extend_history(extend_history(BEGINNING, two), one),
+                extend_history(BEGINNING, two),
+            }
+        )
+        == 3
     )

@@ -179,19 +179,43 @@ def test_insecure_parameters_are_refused_with_the_reason_that_seal_gives() -> No
         new_secret_key(replace(BFV, modulus_bits=55))
 
 
-def test_sums_that_would_wrap_around_are_refused() -> None:
-    """Each case is a step beyond one that fits."""
-    wide = Packing(levels=1, max_sites=1000, digits_per_slot=1)
-    coefficient_modulus(replace(CKKS, modulus_bits=27, packing=wide))
-    wider = replace(wide, max_sites=10_000)
-    with pytest.raises(SpecificationError, match="a sum over 10000 sites does not fit"):
-        coefficient_modulus(replace(CKKS, modulus_bits=27, packing=wider))
+FITS = pytest.mark.parametrize(
+    ("fitting", "too_large"),
+    [
+        pytest.param(
+            replace(CKKS, modulus_bits=27, packing=replace(PACKING, levels=1, max_sites=10)),
+            replace(CKKS, modulus_bits=27, packing=replace(PACKING, levels=1, max_sites=4000)),
+            id="ckks noise",
+        ),
+        pytest.param(
+            replace(CKKS, packing=replace(PACKING, max_sites=2)),
+            replace(CKKS, packing=replace(PACKING, max_sites=1)),
+            id="ckks encoder",
+        ),
+        pytest.param(replace(BFV, modulus_bits=28), replace(BFV, modulus_bits=27), id="bfv noise"),
+        pytest.param(replace(BFV, plain_bits=20), replace(BFV, plain_bits=19), id="bfv slots"),
+    ],
+)
 
-    coefficient_modulus(replace(BFV, modulus_bits=28))
-    with pytest.raises(SpecificationError, match="a sum over 3 sites does not fit"):
-        coefficient_modulus(replace(BFV, modulus_bits=27))
-    with pytest.raises(SpecificationError, match="a sum over 3 sites does not fit"):
-        coefficient_modulus(replace(BFV, plain_bits=19))
+
+@FITS
+def test_sums_that_would_not_fit_the_modulus_are_refused(
+    fitting: CipherParameters, too_large: CipherParameters
+) -> None:
+    coefficient_modulus(fitting)
+    with pytest.raises(SpecificationError, match=r"do not fit their modulus"):
+        coefficient_modulus(too_large)
+
+
+@pytest.mark.parametrize("sites", [2, 3, 10])
+def test_the_largest_update_of_a_site_can_be_encoded(sites: int) -> None:
+    """All slots at one corner: nothing else makes a coefficient as large."""
+    parameters = replace(CKKS, packing=Packing(levels=127, max_sites=sites, digits_per_slot=2))
+    coefficient_modulus(parameters)
+    context = SecretContext(parameters, new_secret_key(parameters))
+    slots = np.full((1, DEGREE), float(parameters.packing.slot_limit // sites))
+    c0, seeds = context.encrypt(slots)
+    np.testing.assert_array_equal(context.decrypt_seeded(c0, seeds[:, None]), slots)
 
 
 def test_a_context_without_a_key_holds_nothing_that_decrypts() -> None:

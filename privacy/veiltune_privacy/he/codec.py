@@ -1,0 +1,118 @@
+"""Updates as integers: weighed, quantised, sealed, summed exactly, opened.
+
+One update becomes one row of digits:
+
+    quantised parameters | parameters clipped, a block | the site's weight in several digits
+
+Clipped counts and weight are summed with everything else, so the sites learn their totals and
+nobody learns a single site's. The ranges of the next round follow from the opened sum, which all
+sites share, so they agree on them without saying anything.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from veiltune.errors import PayloadError, RunError
+from veiltune.federation.codec import CodecState, Decoded, Encoded
+from veiltune.federation.payload import Origin, Payload, make_payload
+from veiltune.randomness import derive_seed
+from veiltune_privacy.he.cipher import IntegerCipher
+from veiltune_privacy.he.config import EncryptionConfig
+from veiltune_privacy.he.layout import Layout
+from veiltune_privacy.he.quantisation import Quantiser, Ranges, first_ranges, next_ranges
+
+
+class IntegerCodec:
+    """Encodes updates as sealed integers.
+
+    The weighted mean is exact but for rounding and clipping, and both stay at the site: what was
+    not sent is added to the site's next update (error feedback; Seide et al., Interspeech 2014).
+    So without clipping the sums of all rounds together are off by no more than one round's bound.
+
+    Args:
+        config: How values become integers.
+        layout: Where in a row what is.
+        cipher: Seals rows and opens their sums.
+        reference_weight: A site's average weight, equal at all sites. A weight counts as a multiple
+            of it, so that values of different sites have one range.
+        seed: The job's seed, for stochastic rounding.
+    """
+
+    def __init__(
+        self,
+        config: EncryptionConfig,
+        layout: Layout,
+        cipher: IntegerCipher,
+        reference_weight: float,
+        seed: int,
+    ) -> None:
+        self.config = config
+        self.layout = layout
+        self.cipher = cipher
+        self.reference_weight = reference_weight
+        self.seed = seed
+        self.quantiser = Quantiser(bits=config.bits, rounding=config.rounding)
+        self._ranges: Ranges
+        self._residual: NDArray[np.float32]
+        self.load_state({})
+
+    def encode(self, update: Tensor, weight: float, origin: Origin) -> Encoded:
+        """See `UpdateCodec.encode`."""
+        if len(update) != self.layout.parameters:
+            raise RunError(
+                f"an update of {self.layout.parameters} parameters was expected, got {len(update)}"
+            )
+        weighted = update.numpy() * np.float32(weight / self.reference_weight) + self._residual
+        quantised = self.quantiser.quantise(weighted, self._ranges, self._draw(origin))
+        if self.config.error_feedback:
+            self._residual = quantised.residual
+        digits = self.layout.join(quantised.digits, quantised.clipped, weight)
+        payload = make_payload(
+            self.cipher.name,
+            origin,
+            self.cipher.seal(digits),
+            key=self.cipher.key,
+            parameters=self.cipher.parameters,
+        )
+        return Encoded(payload, int(quantised.clipped.sum()))
+
+    def decode(self, total: Payload) -> Decoded:
+        """See `UpdateCodec.decode`."""
+        sites = len(total.header.sites)
+        sums = self.cipher.open(total)
+        values, clipped, weight = self.layout.split(sums)
+        if np.abs(values).max(initial=0) > sites * self.layout.levels or weight <= 0:
+            raise PayloadError(
+                f"the sum of {sites} sites opens to integers that {sites} sites cannot have sent; "
+                f"some site sent a malformed update, so nothing of this round is used"
+            )
+        scale = self.reference_weight / weight
+        mean = (self.quantiser.dequantise(values, self._ranges) * scale).astype(np.float32)
+        bound = sites * float(self.quantiser.error_bound(self._ranges).max()) * scale
+        self._ranges = next_ranges(self._ranges, values, clipped, sites, self.quantiser)
+        return Decoded(torch.from_numpy(mean), bound)
+
+    def state(self) -> CodecState:
+        """See `UpdateCodec.state`."""
+        return {
+            "ranges": torch.from_numpy(self._ranges),
+            "residual": torch.from_numpy(self._residual),
+        }
+
+    def load_state(self, state: CodecState) -> None:
+        """See `UpdateCodec.load_state`."""
+        size = self.layout.parameters
+        if state:
+            self._ranges = state["ranges"].numpy()
+            self._residual = state["residual"].numpy()
+        else:
+            self._ranges = first_ranges(size, self.config.first_range)
+            self._residual = np.zeros(size, np.float32)
+
+    def _draw(self, origin: Origin) -> np.random.Generator | None:
+        if self.config.rounding == "nearest":
+            return None
+        seed = derive_seed(self.seed, "rounding", origin.site, origin.round)
+        return np.random.default_rng(seed)
