@@ -175,18 +175,16 @@ def coefficient_modulus(parameters: CipherParameters) -> int:
     noise = packing.max_sites * COEFFICIENT_NOISE
     if parameters.scheme == "ckks":
         # No coefficient exceeds the largest modulus of a complex slot, times the scale.
-        largest, limit = math.sqrt(2) * packing.slot_limit * parameters.scale + noise, modulus / 2
+        largest = math.sqrt(2) * packing.slot_limit * parameters.scale
+        fits = largest + noise < modulus / 2
     else:
         plain = int(_plain_modulus(parameters).value())
-        largest, limit = noise, modulus / (2 * plain)
-        if 2 * packing.slot_limit + 1 > plain:
-            largest = math.inf
-    if largest >= limit:
+        fits = noise < modulus / (2 * plain) and 2 * packing.slot_limit < plain
+    if not fits:
         raise SpecificationError(
             [
-                f"a sum over {packing.max_sites} sites does not fit: its coefficients reach "
-                f"{largest:.6g} and must stay below {limit:.6g}; take fewer sites, fewer bits or "
-                f"fewer digits per slot"
+                f"the sums of {parameters.describe()} do not fit their modulus {modulus}; take "
+                f"fewer sites, fewer bits or fewer digits per slot"
             ]
         )
     return modulus
