@@ -51,6 +51,38 @@ def federation(
     _show(bench_federation(plan, _say), as_json)
 
 
+@bench_app.command()
+def encryption(
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Measured turns of each stage; 5 unless given.")
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Small updates, for a look; not to be quoted."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the encrypted exchange against NVFlare's homomorphic encryption."""
+    from dataclasses import replace
+
+    from veiltune_analysis.bench import EncryptionPlan, bench_encryption, table
+
+    plan = EncryptionPlan.quick() if quick else EncryptionPlan()
+    plan = plan if repeats is None else replace(plan, repeats=repeats)
+    if quick:
+        _say("small updates, for a look: the ratios of --quick are not to be quoted")
+    figures = bench_encryption(plan, _say)
+    if as_json:
+        _show(figures, as_json)
+        return
+    for rows in ("rows", "cpu_seconds", "nvflare"):
+        print(f"{rows}\n{table(figures.pop(rows))}\n")
+    print("streamed")
+    _show(figures.pop("streamed"), as_json)
+    print()
+    _show(figures, as_json)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
