@@ -156,8 +156,8 @@ def _encryption(encryption: dict[str, Any] | None) -> str:
     return (
         f"{exchange.short(encryption)}, {encryption['values_per_slot']} values in the "
         f"{encryption['bits_per_slot']:.1f} bits of a slot; a slot of a sum of up to "
-        f"{encryption['max_sites']} sites decodes wrongly {exchange.failure(encryption)}; download form: "
-        f"{encryption['download']}"
+        f"{encryption['max_sites']} sites decodes wrongly {exchange.failure(encryption)}; "
+        f"download form: {encryption['download']}"
     )
 
 

@@ -5,13 +5,11 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import yaml
 
 from veiltune.federation import run_inline
 from veiltune.federation.nvflare import simulator
@@ -26,28 +24,6 @@ SITES = ("site-1", "site-2", "site-3")
 ROUNDS = 3
 # What NVFlare's own modules still use of Python and of each other.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:nvflare")
-
-
-@pytest.fixture
-def specification(tiny_model: Path, tmp_path: Path) -> Path:
-    """A job of three unequal sites with few rows."""
-    path = tmp_path / "job.yaml"
-    job: dict[str, Any] = {
-        "name": "engines",
-        "data": {
-            "train": 60,
-            "validation": 20,
-            "test": 20,
-            "partition": {"kind": "dirichlet", "alpha": 1.0},
-        },
-        "backbone": {"name": str(tiny_model), "device": "cpu"},
-        "adapter": {"virtual_tokens": 4, "hidden_size": 16},
-        "training": {"batch_size": 8},
-        "federation": {"rounds": ROUNDS, "min_sites": 2, "round_timeout_s": 100},
-        "runtime": {"output": str(tmp_path / "runs"), "progress": False},
-    }
-    path.write_text(yaml.safe_dump(job))
-    return path
 
 
 class Processes:
@@ -112,7 +88,11 @@ def test_both_engines_give_the_same_bits(
         assert written[0] == written[1]
 
     server = sorted(path.name for path in nvflare.folder.server.iterdir())
-    assert server == ["rounds.jsonl", *(f"sum-{index:05d}.bin" for index in range(ROUNDS))]
+    assert server == [
+        "received.jsonl",
+        "rounds.jsonl",
+        *(f"sum-{index:05d}.bin" for index in range(ROUNDS)),
+    ]
     for path in nvflare.folder.server.glob("*.bin"):
         assert read_payload(np.fromfile(path, np.uint8)).header.sites == SITES
 

@@ -100,9 +100,11 @@ class CipherParameters:
     def scale(self) -> float:
         """CKKS: what integers are multiplied with. The largest that keeps every sum below q / 2.
 
-        A coefficient is at most the largest modulus of a complex slot, sqrt(2) slot_limit.
+        A coefficient is at most the largest modulus of a complex slot, sqrt(2) slot_limit. SEAL's
+        encoder wants one bit more than that of what it encodes, which matters for one site alone.
         """
-        room = self.modulus_bits - self.packing.slot_bits - 0.5
+        alone = 1 if self.packing.max_sites == 1 else 0
+        room = self.modulus_bits - self.packing.slot_bits - 0.5 - alone
         return float(2.0 ** (room - PRIME_GAP))
 
     @property

@@ -154,7 +154,7 @@ def test_no_mutated_field_is_accepted(exchange: Make, tmp_path: Any) -> None:
         "parameters": ["", update.header.parameters.replace("3", "4", 1)],
         "job": ["", "another"],
         "round": [-1, 1, 2**40],
-        "history": ["0" * 64],
+        "history": ["", "1" * 64],
         "sites": [("site-2",), ("site-4",), ("",), ("site-1 ",)],
     }
     for name, values in others.items():

@@ -24,7 +24,7 @@ def test_a_sum_of_rows_says_the_sums(levels: int, weights: list[int]) -> None:
         rows.append(layout.join(values[-1], counts[-1], float(weight)))
     assert all(row.shape == (layout.digits,) and row.dtype == np.int32 for row in rows)
     assert max(np.abs(row).max() for row in rows) <= levels
-    got = layout.split(np.sum(rows, axis=0, dtype=np.int64))
+    got = layout.split(np.stack(rows).astype(np.int64).sum(axis=0))
     assert np.array_equal(got[0], np.sum(values, axis=0))
     assert np.array_equal(got[1], np.sum(counts, axis=0))
     assert got[2] == sum(weights)
