@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from tenseal import sealapi as seal
 
 from veiltune.errors import PayloadError, SpecificationError
-from veiltune_privacy.he.parameters import SEED_BYTES, CipherParameters
+from veiltune_privacy.he.parameters import LARGEST_NOISE, SEED_BYTES, CipherParameters
 from veiltune_privacy.he.scratch import Scratch
 from veiltune_privacy.he.seal_format import CiphertextFormat, Words, version_of
 from veiltune_privacy.he.wire import check_below
 
-COEFFICIENT_NOISE = 21.5
-"""Largest error of a fresh coefficient: 42 centred coin flips, and rounding in the encoder."""
 LARGEST_DEVIATION = 0.25
-"""How far a decrypted slot may lie from an integer. Honest sums stay within a tiny part of it."""
+"""How far a decrypted slot may lie from an integer.
+
+Under another key every second slot is farther. An honest sum is at most with the fourth root of the
+probability that a slot fails, 2^-32 where that is 2^-128, since its noise is all but Gaussian.
+"""
 
 Slots = NDArray[np.float64]
 Seeds = NDArray[np.uint8]
@@ -36,9 +38,10 @@ class SecretContext:
 
     *Guarantee*: each ciphertext has a fresh seed and fresh noise from a generator that SEAL seeds
     with 64 bytes of the operating system, in forked and spawned processes too; two ciphertexts
-    with one seed would give away the difference of their plaintexts. The key is in memory only.
-    Decryptions leave this object rounded to integers or not at all: the noise of an unrounded CKKS
-    decryption gives the key away (Li and Micciancio, Eurocrypt 2021).
+    with one seed would give away the difference of their plaintexts. The key is in memory, and
+    passes through a `Scratch` once. Decryptions leave this object rounded to integers or not at
+    all: the noise of an unrounded CKKS decryption gives the key away (Li and Micciancio, Eurocrypt
+    2021).
     """
 
     def __init__(self, parameters: CipherParameters, secret_key: bytes) -> None:
@@ -172,7 +175,7 @@ def coefficient_modulus(parameters: CipherParameters) -> int:
     """
     modulus = int(_seal_context(parameters).key_context_data().parms().coeff_modulus()[0].value())
     packing = parameters.packing
-    noise = packing.max_sites * COEFFICIENT_NOISE
+    noise = packing.max_sites * LARGEST_NOISE
     if parameters.scheme == "ckks":
         # No coefficient exceeds the largest modulus of a complex slot, times the scale.
         largest = math.sqrt(2) * packing.slot_limit * parameters.scale

@@ -17,8 +17,9 @@ class Scratch:
 
     Each block has its own, so neither threads nor forked processes write over one another.
 
-    *Guarantee*: a secret key that passes through it reaches no disk on Linux, and is readable by
-    this user's processes only, until the block is left or something else is written.
+    *Guarantee*: on Linux, a secret key that passes through it reaches no disk, unless memory is
+    swapped to one. Everywhere it can be read by this user's processes only, and not once the block
+    is left.
     """
 
     path: str
