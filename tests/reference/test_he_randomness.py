@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import chi2
-from tenseal import sealapi as seal
 
 from veiltune_privacy.he.ckks import (
-    PublicContext,
     SecretContext,
     coefficient_modulus,
     new_secret_key,
@@ -118,26 +116,6 @@ def test_forked_processes_that_work_at_once_do_not_disturb_one_another(key_path:
 def test_each_encryption_asks_the_operating_system(key_path: Path) -> None:
     """A process that may open no more files cannot encrypt again: nothing was kept from before."""
     assert "random_device" in run(NO_DEVICE, key_path)
-
-
-def test_a_seed_expands_to_what_seals_generator_gives() -> None:
-    """Read one number at a time: 64 bits reduced modulo q, those from its last multiple skipped."""
-    modulus, degree = coefficient_modulus(PARAMETERS), PARAMETERS.degree
-    seed = np.random.default_rng(5).integers(0, 256, 64, np.uint8)
-    generator = seal.Blake2xbPRNG(seed.view("<u8").tolist())
-
-    def draw() -> int:
-        low = generator.generate()
-        return int(low + (generator.generate() << 32))
-
-    words = [draw() for _ in range(degree)]
-    limit = (2**64 - 1) - (2**64 - 1) % modulus - 1
-    for place, word in enumerate(words):
-        while word >= limit:
-            word = draw()
-        words[place] = word % modulus
-    c1 = PublicContext(PARAMETERS).expand_sum(seed[None, None])
-    assert c1[0].tolist() == words
 
 
 @pytest.mark.parametrize("value", [0.0, float(PARAMETERS.packing.slot_limit // 3)])
