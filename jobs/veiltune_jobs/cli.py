@@ -138,6 +138,15 @@ def report(run: RunArgument) -> None:
     print(_shown(write_report(run).absolute()))
 
 
+@app.command("server-view")
+def server_view(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Show what a run's server received and stored, and whether it can be read."""
+    from veiltune_jobs.server_view import describe, server_view
+
+    view = server_view(run)
+    print(json.dumps(view) if as_json else describe(view))
+
+
 @app.command()
 def export(
     run: RunArgument,

@@ -17,11 +17,12 @@ from veiltune.federation.messages import read_reply
 from veiltune.federation.nvflare import simulator
 from veiltune.federation.nvflare.job import FederatedJob
 from veiltune.federation.payload import read_payload
-from veiltune.records import read_json
+from veiltune.records import read_json, write_json
 from veiltune_jobs import exchange
 from veiltune_jobs.job import load_job
 from veiltune_jobs.plan import plan
 from veiltune_jobs.run import Run, Summary
+from veiltune_jobs.server_view import describe, server_view
 from veiltune_jobs.wiring import build_site, make_coordinator
 from veiltune_privacy.he import wire
 from veiltune_privacy.he.ckks import PublicContext, SecretContext, new_secret_key
@@ -144,6 +145,27 @@ def test_the_servers_view_of_an_encrypted_run(
                     rows, public.parameters.degree, public.parameters.word_bytes, len(SITES)
                 )
             )
+
+
+def test_the_view_of_a_server_can_be_shown(specification: Path) -> None:
+    views = {}
+    for scheme in ("none", "quantised", "ckks"):
+        run = job(specification, scheme)
+        run.execute()
+        views[scheme] = server_view(run.folder.path)
+        assert views[scheme]["replies"] == len(SITES) * (ROUNDS + 1)
+        assert set(views[scheme]["sums"]) == {f"sum-{index:05d}.bin" for index in range(ROUNDS)}
+    assert all("norm" in reading for reading in views["none"]["sums"].values())
+    assert all("integers" in reading for reading in views["quantised"]["sums"].values())
+    assert all("does not open" in reading for reading in views["ckks"]["sums"].values())
+    cut = prepared(job(specification, "ckks", "seed=5"))
+    write_json(cut.folder.summary, read_json(run.folder.summary))
+    (cut.folder.server / "received.jsonl").touch()
+    assert server_view(cut.folder.path)["secret_key_found"] is False
+    key = cut.folder.site("site-1") / exchange.SECRET_KEY_FILE
+    (cut.folder.server / "leaked").write_bytes(key.read_bytes())
+    assert server_view(cut.folder.path)["secret_key_found"] is True
+    assert "FOUND" in describe(server_view(cut.folder.path))
 
 
 def test_a_site_that_missed_a_round_catches_up_from_sums_it_alone_can_open(
