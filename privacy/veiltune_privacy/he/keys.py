@@ -90,6 +90,7 @@ def read_secret_key(path: Path, parameters: CipherParameters) -> SecretKey:
             damaged, or was made for other parameters.
     """
     content = _read(path, private=True)
+    encoded = content.pop("key", None)
     part = _part(path, SECRET_KIND, content)
     if part.parameters != parameters:
         raise KeyFileError(
@@ -97,8 +98,8 @@ def read_secret_key(path: Path, parameters: CipherParameters) -> SecretKey:
             f"{parameters.describe()}; use the key that was made for this job"
         )
     try:
-        key = base64.b64decode(str(content["key"]), validate=True)
-    except (KeyError, ValueError) as error:
+        key = base64.b64decode(str(encoded), validate=True)
+    except ValueError as error:
         raise _damaged(path, SECRET_KIND) from error
     secret = SecretKey(parameters, part.modulus, key)
     if secret.fingerprint != part.fingerprint:
@@ -134,10 +135,9 @@ def _part(path: Path, kind: str, content: dict[str, Any]) -> PublicPart:
         fields = content["parameters"]
         parameters = CipherParameters(**{**fields, "packing": Packing(**fields["packing"])})
         part = PublicPart(parameters, coefficient_modulus(parameters), str(content["fingerprint"]))
-        intact = {key: value for key, value in content.items() if key != "key"}
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, kind) from error
-    if intact != _fields(kind, part) or not re.fullmatch("[0-9a-f]{32}", part.fingerprint):
+    if content != _fields(kind, part) or not re.fullmatch("[0-9a-f]{32}", part.fingerprint):
         raise _damaged(path, kind)
     return part
 

@@ -198,6 +198,15 @@ def test_a_damaged_field_of_a_public_part_is_noticed(tmp_path: Path, field: str)
             read_public_part(path)
 
 
+def test_a_public_part_with_a_key_in_it_is_refused(tmp_path: Path) -> None:
+    """Somebody renamed a secret key and changed what it says it is."""
+    path = tmp_path / "public.json"
+    write_public_part(path, KEY.public())
+    change(path, lambda content: content.update(key="c2VjcmV0"))
+    with pytest.raises(KeyFileError, match="is not an intact veiltune public part"):
+        read_public_part(path)
+
+
 def test_a_cut_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     write_secret_key(path, KEY)
