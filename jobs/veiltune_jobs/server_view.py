@@ -17,7 +17,6 @@ from veiltune_jobs.run import open_run
 from veiltune_privacy.he.cipher import EncryptedIntegers
 from veiltune_privacy.he.keys import PublicPart, generate_key
 
-
 SECRET_KEY = {
     None: "no site has one any more, so there is nothing to look for",
     False: "in none of the files below",
