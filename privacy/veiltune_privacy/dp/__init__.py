@@ -1,0 +1,1 @@
+"""Example-level differential privacy: clipping, mechanism, accounting, the ledger."""
