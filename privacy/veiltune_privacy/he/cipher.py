@@ -129,8 +129,13 @@ class EncryptedIntegers:
         form: Form = "full" if total.header.codec == sum_name(self.name, "full") else "seeds"
         body = total.body.reshape(cipher.ciphertexts, -1)
         chunks = ((cipher, form, sites, body[at : at + CHUNK]) for at in range(0, len(body), CHUNK))
-        slots = np.concatenate(list(self._over(rows.open_sum, chunks)))
-        return cipher.packing.unpack(slots, cipher.digits)
+        digits = np.empty(cipher.digits, np.int64)
+        at = 0
+        for slots in self._over(rows.open_sum, chunks):
+            room = min(cipher.packing.digits_per_slot * slots.size, cipher.digits - at)
+            digits[at : at + room] = cipher.packing.unpack(slots, room)
+            at += room
+        return digits
 
     def _over(self, work: Work, chunks: Iterable[Chunk]) -> Iterator[NDArray[Any]]:
         count = -(-self._cipher.ciphertexts // CHUNK)

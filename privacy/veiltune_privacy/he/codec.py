@@ -83,16 +83,18 @@ class IntegerCodec:
         sites = len(total.header.sites)
         sums = self.cipher.open(total)
         values, clipped, weight = self.layout.split(sums)
-        if np.abs(values).max(initial=0) > sites * self.layout.levels or weight <= 0:
+        largest = max(values.max(), -values.min())
+        if largest > sites * self.layout.levels or weight <= 0:
             raise PayloadError(
                 f"the sum of {sites} sites opens to integers that {sites} sites cannot have sent; "
-                f"some site sent a malformed update, so nothing of this round is used"
+                f"some site or the server broke the protocol, and the job cannot go on"
             )
         scale = self.reference_weight / weight
-        mean = (self.quantiser.dequantise(values, self._ranges) * scale).astype(np.float32)
+        mean = self.quantiser.dequantise(values, self._ranges)
+        mean *= scale
         bound = sites * float(self.quantiser.error_bound(self._ranges).max()) * scale
         self._ranges = next_ranges(self._ranges, values, clipped, sites, self.quantiser)
-        return Decoded(torch.from_numpy(mean), bound)
+        return Decoded(torch.from_numpy(mean.astype(np.float32)), bound)
 
     def state(self) -> CodecState:
         """See `UpdateCodec.state`."""
