@@ -18,7 +18,7 @@ from veiltune_privacy.he.codec import IntegerCodec
 from veiltune_privacy.he.config import EncryptionConfig
 from veiltune_privacy.he.keys import SecretKey, generate_key
 from veiltune_privacy.he.layout import Layout
-from veiltune_privacy.he.parameters import Form, choose_parameters
+from veiltune_privacy.he.parameters import Form, Scheme, choose_parameters
 
 JOB = "a-run"
 AVERAGE_WEIGHT = 20.0
@@ -28,10 +28,9 @@ OWN = {"weights", "parameters", "form", "key_number", "processes"}
 
 
 @lru_cache
-def secret_key(config: EncryptionConfig, layout: Layout, sites: int, number: int) -> SecretKey:
+def secret_key(scheme: Scheme, layout: Layout, sites: int, number: int) -> SecretKey:
     """The key `number` of these parameters."""
-    assert config.scheme in ("ckks", "bfv")
-    return generate_key(choose_parameters(config.scheme, layout.levels, sites, layout.digits))
+    return generate_key(choose_parameters(scheme, layout.levels, sites, layout.digits))
 
 
 @dataclass
@@ -56,7 +55,8 @@ class Exchange:
 
     @property
     def key(self) -> SecretKey:
-        return secret_key(self.config, self.layout, len(self.weights), self.key_number)
+        assert self.config.scheme in ("ckks", "bfv")
+        return secret_key(self.config.scheme, self.layout, len(self.weights), self.key_number)
 
     def cipher(self) -> ClearIntegers | EncryptedIntegers:
         if self.config.encrypted:
