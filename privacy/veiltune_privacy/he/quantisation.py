@@ -73,10 +73,12 @@ class Quantiser:
         clipped = np.zeros(len(ranges), np.int64)
         for part, blocks in _parts(len(values)):
             count = part.stop - part.start
-            step = (ranges[blocks] / self.levels)[:, None]
+            reach = ranges[blocks][:, None]
+            step = reach / self.levels
             rows = _rows(values[part])
+            # Before the division, whose rounding would put values at their range's end beyond it.
+            clipped[blocks] = np.count_nonzero(np.abs(rows) > reach, axis=1)
             rows /= step
-            clipped[blocks] = np.count_nonzero(np.abs(rows) > self.levels, axis=1)
             self._round(rows, draw)
             np.clip(rows, -self.levels, self.levels, out=rows)
             digits[part] = rows.reshape(-1)[:count]

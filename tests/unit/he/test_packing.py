@@ -64,8 +64,15 @@ def test_a_slot_beyond_every_sum_is_refused() -> None:
         packing.unpack(-slots - 1, 5)
 
 
+def test_a_digit_beyond_the_levels_is_not_packed() -> None:
+    packing = Packing(levels=127, max_sites=3, digits_per_slot=2)
+    for digit in (128, -128):
+        with pytest.raises(AssertionError, match="beyond the levels"):
+            packing.pack(np.array([0, digit], np.int32), DEGREE)
+
+
 @pytest.mark.parametrize(
-    ("levels", "sites", "digits"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (32767, 10, 3)]
+    ("levels", "sites", "digits"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (32767, 10, 3), (2**52, 1, 1)]
 )
 def test_a_packing_that_cannot_be_is_refused(levels: int, sites: int, digits: int) -> None:
     with pytest.raises(ValueError, match="got"):

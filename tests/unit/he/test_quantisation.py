@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,6 +29,7 @@ def make(bits: int, rounding: str) -> Quantiser:
 
 
 @given(BITS, ROUNDING, VALUES, st.floats(0.01, 100))
+@example(8, "nearest", np.array([4.125, -4.125], np.float32), 4.125)  # 4.125 / step > 127
 def test_integer_and_residual_make_the_value(
     bits: int, rounding: str, values: np.ndarray[tuple[int], np.dtype[np.float32]], reach: float
 ) -> None:
@@ -42,7 +43,7 @@ def test_integer_and_residual_make_the_value(
     within = np.abs(values.astype(np.float64)) <= reach
     bound = quantiser.error_bound(ranges)[0] + tolerance
     assert (np.abs(got.residual) <= bound)[within].all()
-    assert got.clipped.sum() <= (~within).sum()
+    assert got.clipped.sum() == (~within).sum()
 
 
 @given(BITS, ROUNDING, st.integers(0, 2**32 - 1))
@@ -75,13 +76,20 @@ def test_stochastic_rounding_has_no_bias() -> None:
 def test_blocks_have_their_own_ranges_and_counts() -> None:
     values = np.ones(2 * BLOCK + 10, np.float32)
     ranges = np.array([0.5, 1.0, 2.0])
-    got = make(16, "nearest").quantise(values, ranges, None)
-    assert got.clipped.tolist() == [BLOCK, 0, 0]
-    assert [set(got.digits[at : at + 10]) for at in (0, BLOCK, 2 * BLOCK)] == [
-        {32767},
-        {32767},
-        {16384},
-    ]
+    for sign in (1, -1):
+        got = make(16, "nearest").quantise(sign * values, ranges, None)
+        assert got.clipped.tolist() == [BLOCK, 0, 0]
+        assert [set(sign * got.digits[at : at + 10]) for at in (0, BLOCK, 2 * BLOCK)] == [
+            {32767},
+            {32767},
+            {16384},
+        ]
+
+
+def test_the_error_bound_is_half_a_step_or_a_whole_one() -> None:
+    ranges = np.array([127.0, 254.0])
+    assert make(8, "nearest").error_bound(ranges).tolist() == [0.5, 1.0]
+    assert make(8, "stochastic").error_bound(ranges).tolist() == [1.0, 2.0]
 
 
 def test_working_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
