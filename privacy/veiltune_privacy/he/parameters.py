@@ -1,7 +1,9 @@
 """Which ring, which modulus, how many integers a slot: chosen for size, refused where not exact.
 
 A sum of n sites decodes exactly if no coefficient wraps around the modulus q and no slot is moved
-by half a unit or more. What can move a slot, in units of 1 / scale, for CKKS with ring degree N:
+by half a unit or more. A slot that lies farther than `TOLERANCE` from an integer is refused, and
+whoever sees a refusal learns something of the noise, so the bound is for that: honest sums move no
+slot so far. What can move a slot, in units of 1 / scale, for CKKS with ring degree N:
 
 noise       A fresh symmetric ciphertext of SEAL carries a centred binomial error a coefficient: 42
             coin flips of 1/2, variance 10.5, at most 21. A slot's real or imaginary part weighs the
@@ -35,6 +37,8 @@ Scheme = Literal["ckks", "bfv"]
 Form = Literal["seeds", "full"]
 
 SEED_BYTES = 64
+TOLERANCE = 3 / 8
+"""How far from an integer a decrypted slot may lie; under another key every fourth is farther."""
 MAX_LOG2_FAILURE = -128.0
 MIN_SECURITY_BITS = 128
 
@@ -119,7 +123,7 @@ class CipherParameters:
 
     @property
     def log2_failure(self) -> float:
-        """A bound on log2 of the probability that one slot of a full sum decodes wrongly.
+        """A bound on log2 of the probability that one slot of a full sum is refused or wrong.
 
         Minus infinity where it cannot; 0 where there is no bound below 1.
         """
@@ -135,7 +139,7 @@ class CipherParameters:
         sites, limit = self.packing.max_sites, self.packing.slot_limit
         variance = NOISE_VARIANCE * sites * self.degree / 2
         rounding = sites * (self.degree / math.pi + 0.5)
-        room = self.scale * (0.5 - transform_error(self.degree, limit)) - rounding
+        room = self.scale * (TOLERANCE - transform_error(self.degree, limit)) - rounding
         if room <= 0:
             return 0.0
         return min(0.0, 1 - room**2 / (2 * variance) / math.log(2))

@@ -43,6 +43,7 @@ class Exchange:
     form: Form = "seeds"
     key_number: int = 0
     processes: int = 1
+    retired: int = 0
     states: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
@@ -60,7 +61,7 @@ class Exchange:
 
     def cipher(self) -> ClearIntegers | EncryptedIntegers:
         if self.config.encrypted:
-            return EncryptedIntegers(self.key, self.processes)
+            return EncryptedIntegers(self.key, self.form, self.processes)
         return ClearIntegers(self.layout.levels, len(self.weights), self.layout.digits)
 
     def updates(self, size: float = 0.05) -> NDArray[np.float32]:
@@ -69,8 +70,13 @@ class Exchange:
         values = draw.standard_t(5, (len(self.weights), self.parameters))
         return (values * size / 5).astype(np.float32)
 
+    def retire(self) -> None:
+        self.retired += 1
+
     def codec(self, site: str) -> IntegerCodec:
-        codec = IntegerCodec(self.config, self.layout, self.cipher(), AVERAGE_WEIGHT, seed=1)
+        codec = IntegerCodec(
+            self.config, self.layout, self.cipher(), AVERAGE_WEIGHT, 1, self.retire
+        )
         codec.load_state(self.states.get(site, {}))
         return codec
 

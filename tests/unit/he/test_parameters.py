@@ -17,6 +17,7 @@ from veiltune_privacy.he.parameters import (
     MAX_LOG2_FAILURE,
     MIN_SECURITY_BITS,
     NOISE_VARIANCE,
+    TOLERANCE,
     CipherParameters,
     Scheme,
     check_parameters,
@@ -106,7 +107,7 @@ def test_the_failure_bound_is_above_the_gaussian_tail() -> None:
     for bits in (44, 45, 46):
         tight = parameters(modulus_bits=bits)
         variance = NOISE_VARIANCE * 10 * 4096 / 2
-        tail = 2 * stats.norm.sf(tight.scale / 2 / math.sqrt(variance))
+        tail = 2 * stats.norm.sf(tight.scale * TOLERANCE / math.sqrt(variance))
         assert tight.log2_failure >= math.log2(max(tail, 1e-300)) - 1e-9
     assert parameters(modulus_bits=44).log2_failure == 0.0
 
