@@ -15,6 +15,14 @@ rounding    The encoder rounds each coefficient, by 1/2 at most; the cosines' ma
 transform   The encoder and the decoder compute in float64. Bounded by
             4 log2(N) 2^-53 sqrt(2) slot_limit, in units of a slot; the tests hold the bound against
             what SEAL does. This is the one term that is measured and not proved.
+wrap        A coefficient is a mean of slots times roots of unity, so at most the largest modulus of
+            a complex slot, sqrt(2) slot_limit, times the scale; noise and rounding add 21.5 a site.
+            What they add has room: slot_limit is half a unit less than what the scale is made for,
+            which is 0.7 scale, and a scale with room for the rounding above is more than 600 n.
+            `ckks.coefficient_modulus` holds the sum against q itself.
+
+The bound is for one part of one slot. For a whole run it is as many times as large as the run has
+slots: 2^-98 for 2^30 slots, a thousand rounds of two million values at two a slot.
 
 Exactness is not only correctness. From approximate decryptions of CKKS the key can be computed (Li
 and Micciancio, Eurocrypt 2021, ePrint 2020/1533); rounded to the exact integers, decryptions say
