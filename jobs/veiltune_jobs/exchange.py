@@ -1,6 +1,7 @@
 """How a job's updates travel: keys, the sites' codec and the server's addition."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from veiltune_privacy.he.addition import CiphertextSum, ClearSum
 from veiltune_privacy.he.cipher import ClearIntegers, EncryptedIntegers, clear_parameters
 from veiltune_privacy.he.codec import IntegerCodec
 from veiltune_privacy.he.keys import (
+    KeyFileError,
     PublicPart,
     SecretKey,
     generate_key,
@@ -33,6 +35,8 @@ from veiltune_privacy.he.quantisation import levels
 
 SECRET_KEY_FILE = "secret.key"
 PUBLIC_PART_FILE = "public.json"
+RETIRED_FILE = "key-retired"
+"""Stands where a site's key was that is not to be used any more."""
 
 
 def layout(spec: JobSpec, width: int) -> Layout:
@@ -75,7 +79,7 @@ def provide_keys(spec: JobSpec, folder: RunFolder) -> None:
     key = generate_key(cipher_parameters(spec, check_backbone(spec.backbone)))
     destroy_keys(spec, folder)  # of a run that was cut right here
     for name in spec.sites():
-        folder.site(name).mkdir(parents=True, exist_ok=True)
+        folder.site(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         write_secret_key(_secret_path(folder, name), key)
     folder.server.mkdir(parents=True, exist_ok=True)
     write_public_part(_public_path(folder), key.public())
@@ -95,23 +99,39 @@ def site_key(spec: JobSpec, folder: RunFolder, name: str, width: int) -> SecretK
     """
     if not spec.privacy.encryption.encrypted:
         return None
+    if (folder.site(name) / RETIRED_FILE).exists():
+        raise KeyFileError(
+            f"the key of {name} was retired when a sum did not open under it; find out who broke "
+            f"the protocol before you start a new run with --fresh"
+        )
     return read_secret_key(_secret_path(folder, name), cipher_parameters(spec, width))
 
 
+def retire_key(folder: RunFolder, name: str) -> None:
+    """The site `name` never uses its key of this run again."""
+    (folder.site(name) / RETIRED_FILE).touch()
+    _secret_path(folder, name).unlink(missing_ok=True)
+
+
 def make_codec(
-    spec: JobSpec, width: int, reference_weight: float, key: SecretKey | None
+    spec: JobSpec,
+    width: int,
+    reference_weight: float,
+    key: SecretKey | None,
+    retire_key: Callable[[], None] = lambda: None,
 ) -> UpdateCodec:
     """A site's side of the exchange."""
     config = spec.privacy.encryption
+    assert config.encrypted == (key is not None), "an encrypted job never goes on without a key"
     if config.scheme == "none":
         return PlainCodec()
     row = layout(spec, width)
     cipher = (
         ClearIntegers(row.levels, max_sites(spec), row.digits)
         if key is None
-        else EncryptedIntegers(key, spec.runtime.threads)
+        else EncryptedIntegers(key, download_form(spec, key.parameters), spec.runtime.threads)
     )
-    return IntegerCodec(config, row, cipher, reference_weight, spec.seed)
+    return IntegerCodec(config, row, cipher, reference_weight, spec.seed, retire_key)
 
 
 def make_addition(spec: JobSpec, public: PublicPart | None) -> PayloadSum:

@@ -15,8 +15,8 @@ SIMULATED = (
 )
 PROMPT = "other sites, or anyone with the prompt, who try to infer training text from it"
 SHARED_KEY = (
-    "the server together with any one site: all sites hold the same secret key, so these two can "
-    "read every update"
+    "the server together with any one site, or a site that overhears another's upload: all sites "
+    "hold the same secret key"
 )
 ACTIVE_SERVER = "a server that breaks the protocol: it can leave updates out, repeat or alter them"
 ACTIVE_SITE = "a site that breaks the protocol: it can send whatever numbers it likes"
@@ -25,12 +25,16 @@ READING_SERVER = "a server that reads the updates of single sites"
 
 def write(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> None:
     """`privacy_card.json` and `.md` state what protects this run."""
-    card = {"run": summary["run"], **statements(folder, spec), "epsilon": summary["epsilon"]}
+    card = {
+        "run": summary["run"],
+        **statements(folder, spec, summary),
+        "epsilon": summary["epsilon"],
+    }
     write_json(folder.card, card)
     folder.card_text.write_text(_text(card))
 
 
-def statements(folder: RunFolder, spec: JobSpec) -> dict[str, Any]:
+def statements(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> dict[str, Any]:
     """What holds for a run of `spec`, as plain values."""
     public = exchange.public_part(spec, folder)
     no_dp = "No differential privacy: the prompt may reveal training text."
@@ -51,7 +55,8 @@ def statements(folder: RunFolder, spec: JobSpec) -> dict[str, Any]:
         "encryption": {
             **encryption,
             "key_fingerprint": public.fingerprint,
-            "key": "one for all sites, made for this run and destroyed when it was complete",
+            "key": "one for all sites, made for this run, "
+            + ("destroyed at its end" if summary["status"] == "complete" else "kept to go on"),
         },
         "statement": f"{no_dp} Updates are encrypted ({exchange.short(encryption)}): the server "
         f"adds them and can read neither an update nor the sum.",

@@ -80,6 +80,7 @@ class Run:
             if fresh:
                 self._clear()
             if self.folder.status() == "complete":
+                exchange.destroy_keys(self.spec, self.folder)  # if it was cut before it did
                 return read_json(self.folder.summary)
             self._begin()
             start = time.perf_counter()
@@ -96,8 +97,8 @@ class Run:
             except Exception:
                 self._record("failed", time.perf_counter() - start)
                 raise
-            exchange.destroy_keys(self.spec, self.folder)
             summary = self._record("complete", time.perf_counter() - start)
+            exchange.destroy_keys(self.spec, self.folder)
             write_report(self.folder.path)
             return summary
 

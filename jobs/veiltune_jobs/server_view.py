@@ -16,6 +16,7 @@ from veiltune_jobs.job import load_job
 from veiltune_jobs.run import open_run
 from veiltune_privacy.he.cipher import EncryptedIntegers
 from veiltune_privacy.he.keys import PublicPart, generate_key
+from veiltune_privacy.he.parameters import Form
 
 SECRET_KEY = {
     None: "no site has one any more, so there is nothing to look for",
@@ -44,10 +45,12 @@ def server_view(path: Path) -> dict[str, Any]:
         "run": summary["run"],
         "encryption": summary["encryption"],
         "replies": len(received),
-        "updates": sum(entry["update"] is not None for entry in received),
+        "updates": sum(entry.get("update") is not None for entry in received),
         "refused": sum(entry["refused"] is not None for entry in received),
         "fields": sorted({field for entry in received for field in entry}),
-        "update_fields": sorted({field for entry in received for field in entry["update"] or ()}),
+        "update_fields": sorted(
+            {field for entry in received for field in entry.get("update") or ()}
+        ),
         "files": {file.name: file.stat().st_size for file in sorted(folder.server.iterdir())},
         "sums": {name: _reading(total, public) for name, total in sums.items()},
         "secret_key_found": _finds_secret_key(folder, spec.sites()),
@@ -77,9 +80,8 @@ def _reading(total: Payload, public: PublicPart | None) -> str:
     if public is not None:
         try:
             # Parameters are public, so anybody can make a key for them; it is just another one.
-            guess = EncryptedIntegers(generate_key(public.parameters), processes=1)
-            guess.key = total.header.key
-            guess.open(total)
+            form: Form = "full" if total.header.codec.endswith("full") else "seeds"
+            EncryptedIntegers(generate_key(public.parameters), form, processes=1).open(total)
         except PayloadError:
             return "does not open under a key made from what the server has"
         return "OPENED under a key made from what the server has"

@@ -5,6 +5,7 @@ a run's folder; the inline engine builds the same parts in one process over one 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,10 +83,17 @@ def make_site(
         trainer,
         encode_examples(spec, model, corpus, corpus.dataset.validation),
         encode_examples(spec, model, corpus, corpus.dataset.test),
-        exchange.make_codec(spec, model.width, corpus.average_examples(), key),
+        exchange.make_codec(
+            spec,
+            model.width,
+            corpus.average_examples(),
+            key,
+            partial(exchange.retire_key, folder, name),
+        ),
         spec.evaluation,
         folder.site(name),
         frozen,
+        spec.min_sites(),
     )
 
 

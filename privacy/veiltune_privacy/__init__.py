@@ -1,1 +1,1 @@
-"""The layer that privacy adds: it fills the platform's two seams. Empty in this release."""
+"""The layer that privacy adds: it fills the platform's two seams."""

@@ -16,7 +16,7 @@ from veiltune.federation import run_inline
 from veiltune.federation.messages import read_reply
 from veiltune.federation.nvflare import simulator
 from veiltune.federation.nvflare.job import FederatedJob
-from veiltune.federation.payload import read_payload
+from veiltune.federation.payload import make_sum, read_payload
 from veiltune.records import read_json, write_json
 from veiltune_jobs import exchange
 from veiltune_jobs.job import load_job
@@ -212,6 +212,25 @@ def test_a_site_with_the_key_of_another_run_is_named(specification: Path) -> Non
     coordinator.receive(site.answer(coordinator.task("site-2")))
     with pytest.raises(RunError, match="site-2: its update was made under the key"):
         coordinator.close_round()
+
+
+def test_a_sum_that_does_not_open_retires_the_sites_key_for_good(specification: Path) -> None:
+    run = prepared(job(specification, "ckks"))
+    path = str(run.folder.path)
+    coordinator = make_coordinator(run.spec, run.folder)
+    for name in SITES:
+        coordinator.receive(build_site(path, name).answer(coordinator.task(name)))
+    coordinator.close_round()
+    total = coordinator.sums[0]
+    body = total.body.copy()
+    body[:6] ^= 255
+    coordinator.sums[0] = make_sum(total.header.codec, [total], body)
+    reply = build_site(path, "site-2").answer(coordinator.task("site-2"))
+    assert reply.update is None and reply.reason is not None and "does not open" in reply.reason
+    assert not (run.folder.site("site-2") / exchange.SECRET_KEY_FILE).exists()
+    with pytest.raises(KeyFileError, match="retired"):
+        build_site(path, "site-2")
+    assert build_site(path, "site-1").answer(make_coordinator(run.spec, run.folder).task("site-1"))
 
 
 def test_a_cut_run_keeps_its_key_and_goes_on_with_it(specification: Path) -> None:

@@ -116,7 +116,9 @@ class Exchange:
         self.cipher = cipher
         self._federation = federation
         self._addition = addition
-        self.codec = IntegerCodec(config, layout, cipher, federation.reference_weight, SEED)
+        self.codec = IntegerCodec(
+            config, layout, cipher, federation.reference_weight, SEED, retire_key=lambda: None
+        )
 
     def encrypt(self, site: str, update: NDArray[np.float32]) -> Message:
         """The message of one site in the first round."""
@@ -164,7 +166,7 @@ def encrypted_exchange(
     return Exchange(
         federation,
         variant.bits,
-        EncryptedIntegers(key, processes),
+        EncryptedIntegers(key, variant.form, processes),
         CiphertextSum(key.public(), variant.form, processes),
     )
 

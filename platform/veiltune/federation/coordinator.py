@@ -90,7 +90,7 @@ class Coordinator:
         if reply.site in self._updates:
             return
         if refusal is not None:
-            self.refuse(reply.site, refusal)
+            self._reasons[reply.site] = refusal
         elif reply.update is not None:
             self._updates[reply.site] = reply.update
         if 0 <= reply.applied <= self.next_round:
@@ -124,9 +124,10 @@ class Coordinator:
         return None
 
     def refuse(self, site: str, reason: str) -> None:
-        """Notes that `site` gives nothing to this round, and why."""
-        self._updates.pop(site, None)
-        self._reasons[site] = reason
+        """Notes that what `site` sent cannot be read as a reply of its own, and why."""
+        self._append_line({"site": site, "round": self.next_round, "refused": reason})
+        if site not in self._updates:
+            self._reasons[site] = reason
 
     def close_round(self) -> dict[str, str]:
         """Adds the round's updates and stores the sum; returns who is missing, and why.
@@ -191,6 +192,9 @@ class Coordinator:
             "bytes": update.nbytes if update else 0,
             "refused": refusal,
         }
+        self._append_line(entry)
+
+    def _append_line(self, entry: dict[str, Any]) -> None:
         with (self.folder / RECEIVED_FILE).open("a") as log:
             log.write(json.dumps(entry) + "\n")
 

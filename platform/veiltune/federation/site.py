@@ -14,7 +14,7 @@ import torch
 
 from veiltune.adapter import flatten, save_adapter, unflatten, vector_sha256
 from veiltune.data.encoding import EncodedExamples
-from veiltune.errors import RunError, VeiltuneError
+from veiltune.errors import DataError, RunError, VeiltuneError
 from veiltune.federation.codec import UpdateCodec
 from veiltune.federation.messages import Reply, Task
 from veiltune.federation.payload import BEGINNING, Origin, Payload, extend_history, read_payload
@@ -57,6 +57,17 @@ class Measurements:
     epsilon: float = NOT_MEASURED
 
 
+def reason_for(error: Exception) -> str:
+    """What the server is told of a failure at a site.
+
+    Only our own sentences may leave: another library's message can quote its input, and ours about
+    data files quote columns and labels.
+    """
+    if isinstance(error, VeiltuneError) and not isinstance(error, DataError):
+        return str(error)
+    return f"it failed with {type(error).__name__}"
+
+
 class Site:
     """One owner of private text.
 
@@ -71,6 +82,7 @@ class Site:
         evaluation: What is measured, and when.
         folder: The site's own folder for its state, its log and its adapters.
         frozen_sha256: The frozen model's fingerprint when the job began.
+        min_sites: The fewest sites in a sum that this site takes in.
     """
 
     def __init__(
@@ -85,6 +97,7 @@ class Site:
         evaluation: EvaluationConfig,
         folder: Path,
         frozen_sha256: str,
+        min_sites: int,
     ) -> None:
         self.name = name
         self.job = job
@@ -96,7 +109,8 @@ class Site:
         self.evaluation = evaluation
         self.folder = folder
         self.frozen_sha256 = frozen_sha256
-        folder.mkdir(parents=True, exist_ok=True)
+        self.min_sites = min_sites
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._start = flatten(trainer.encoder)
         self._take_up_state()
 
@@ -111,10 +125,7 @@ class Site:
         except Exception as error:
             note_failure(self.folder, task.round, error)
             self._take_up_state()
-            # Only our own sentences may leave: another library's message can quote its input.
-            own = isinstance(error, VeiltuneError)
-            reason = str(error) if own else f"it failed with {type(error).__name__}"
-            return Reply(self.name, task.round, self.state.applied, None, reason)
+            return Reply(self.name, task.round, self.state.applied, None, reason_for(error))
 
     def run(self, task: Task) -> Reply:
         """Does what `task` asks.
@@ -153,6 +164,11 @@ class Site:
                 f"the sum of round {index} of job {self.job} after the sums before it was "
                 f"expected, got one of round {header.round} of job {header.job}"
                 f"{', after other sums' if header.history != self.state.history else ''}"
+            )
+        if sorted(set(header.sites)) != list(header.sites) or len(header.sites) < self.min_sites:
+            raise RunError(
+                f"a sum of at least {self.min_sites} different sites was expected, got one of "
+                f"{', '.join(header.sites)}; a sum of fewer would tell too much of each"
             )
         decoded = self.codec.decode(total)
         row.error_bound = max(row.error_bound, decoded.error_bound)

@@ -17,7 +17,7 @@ from veiltune_privacy.he import rows, wire
 from veiltune_privacy.he.cipher import CHUNK, CHUNKS_A_PROCESS, QUANTISED, sum_name
 from veiltune_privacy.he.ckks import PublicContext
 from veiltune_privacy.he.keys import PublicPart
-from veiltune_privacy.he.parameters import SEED_BYTES, Form
+from veiltune_privacy.he.parameters import SEED_BYTES, Form, check_parameters
 from veiltune_privacy.he.streaming import over_chunks
 
 
@@ -55,9 +55,13 @@ class CiphertextSum:
         public: What the server may know of the key.
         form: What the sites will be sent.
         processes: Worker processes for large updates.
+
+    Raises:
+        SpecificationError: the parameters are not secure or not exact.
     """
 
     def __init__(self, public: PublicPart, form: Form, processes: int) -> None:
+        check_parameters(public.parameters)
         self.public = public
         self.form: Form = form
         self._processes = processes

@@ -4,7 +4,7 @@ Both ways carry the same integers, in clear or encrypted, so whatever is compute
 sum is bitwise the same.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,11 +47,20 @@ class IntegerCipher(Protocol):
         """The body `(bytes,)` of an upload of `digits`, `(digits,)`."""
         ...
 
-    def open(self, total: Payload) -> NDArray[np.int64]:
-        """The exact sums `(digits,)` in a combined payload.
+    def check(self, total: Payload) -> None:
+        """By its header and size, `total` is a sum of uploads under this key and these parameters.
 
         Raises:
-            PayloadError: it is not a sum of uploads under this key and these parameters.
+            PayloadError: it is not.
+        """
+        ...
+
+    def open(self, total: Payload) -> NDArray[np.int64]:
+        """The exact sums `(digits,)` in a checked payload.
+
+        Raises:
+            PayloadError: it is not the sum that its header says. Who sees that this happens learns
+                something of the key; see `IntegerCodec`.
         """
         ...
 
@@ -70,9 +79,12 @@ class ClearIntegers:
         """See `IntegerCipher.seal`."""
         return digits.astype("<i2").view(np.uint8)
 
+    def check(self, total: Payload) -> None:
+        """See `IntegerCipher.check`."""
+        check_sum(total, self, sum_name(self.name, "clear"), 4 * self.digits)
+
     def open(self, total: Payload) -> NDArray[np.int64]:
         """See `IntegerCipher.open`."""
-        check_sum(total, self, {sum_name(self.name, "clear"): 4 * self.digits})
         return total.body.view("<i4").astype(np.int64)
 
 
@@ -92,16 +104,18 @@ class EncryptedIntegers:
 
     Args:
         key: The job's secret key.
+        form: What the job's sites are sent; the other form is refused.
         processes: Worker processes for large updates.
     """
 
-    def __init__(self, key: SecretKey, processes: int) -> None:
+    def __init__(self, key: SecretKey, form: Form, processes: int) -> None:
         self.name: str = key.parameters.scheme
         self.key = key.fingerprint
         self.parameters = key.parameters.describe()
         self._cipher = key.parameters
         self._secret = key.key
         self._context = SecretContext(key.parameters, key.key)
+        self._form: Form = form
         self._processes = processes
 
     def seal(self, digits: NDArray[np.int32]) -> NDArray[np.uint8]:
@@ -115,22 +129,31 @@ class EncryptedIntegers:
             at += sealed.size
         return body
 
+    def check(self, total: Payload) -> None:
+        """See `IntegerCipher.check`."""
+        sites, most = len(total.header.sites), self._cipher.packing.max_sites
+        if sites > most:
+            raise PayloadError(
+                f"a sum of at most {most} sites can be opened, got one of {sites}; raise "
+                f"privacy.encryption.max_sites and start a new run"
+            )
+        size = self._cipher.download_bytes(self._form, sites)
+        check_sum(total, self, sum_name(self.name, self._form), size)
+
     def open(self, total: Payload) -> NDArray[np.int64]:
         """See `IntegerCipher.open`."""
         cipher, sites = self._cipher, len(total.header.sites)
-        if sites > cipher.packing.max_sites:
-            raise PayloadError(
-                f"a sum of at most {cipher.packing.max_sites} sites can be opened, got one of "
-                f"{sites}; raise privacy.encryption.max_sites and start a new run"
-            )
-        forms: tuple[Form, ...] = ("seeds", "full")
-        sizes = {sum_name(self.name, form): cipher.download_bytes(form, sites) for form in forms}
-        check_sum(total, self, sizes)
-        form: Form = "full" if total.header.codec == sum_name(self.name, "full") else "seeds"
         body = total.body.reshape(cipher.ciphertexts, -1)
-        chunks = ((cipher, form, sites, body[at : at + CHUNK]) for at in range(0, len(body), CHUNK))
-        slots = np.concatenate(list(self._over(rows.open_sum, chunks)))
-        return cipher.packing.unpack(slots, cipher.digits)
+        chunks = (
+            (cipher, self._form, sites, body[at : at + CHUNK]) for at in range(0, len(body), CHUNK)
+        )
+        digits = np.empty(cipher.digits, np.int64)
+        at = 0
+        for slots in self._over(rows.open_sum, chunks):
+            room = min(cipher.packing.digits_per_slot * slots.size, cipher.digits - at)
+            digits[at : at + room] = cipher.packing.unpack(slots, room)
+            at += room
+        return digits
 
     def _over(self, work: Work, chunks: Iterable[Chunk]) -> Iterator[NDArray[Any]]:
         count = -(-self._cipher.ciphertexts // CHUNK)
@@ -140,18 +163,15 @@ class EncryptedIntegers:
         return over_chunks(SecretContext, (self._cipher, self._secret), work, chunks, processes)
 
 
-def check_sum(total: Payload, cipher: IntegerCipher, sizes: Mapping[str, int]) -> None:
+def check_sum(total: Payload, cipher: IntegerCipher, codec: str, size: int) -> None:
     """The header and the size of `total` are those of a sum that `cipher` can open.
-
-    Args:
-        sizes: The bytes of a body by the codecs that a sum may have.
 
     Raises:
         PayloadError: they are not.
     """
     header = total.header
-    if header.codec not in sizes:
-        raise PayloadError(f"expected a sum of {' or '.join(sizes)}, got {header.codec}")
+    if header.codec != codec:
+        raise PayloadError(f"expected a sum of codec {codec}, got {header.codec}")
     if header.parameters != cipher.parameters:
         raise PayloadError(
             f"expected a sum with the parameters {cipher.parameters}, got {header.parameters}"
@@ -161,5 +181,5 @@ def check_sum(total: Payload, cipher: IntegerCipher, sizes: Mapping[str, int]) -
             f"expected a sum under the key {cipher.key}, got one under {header.key}; every site "
             f"and the server need the key material of this job"
         )
-    if total.body.size != sizes[header.codec]:
-        raise PayloadError(f"expected a sum of {sizes[header.codec]} bytes, got {total.body.size}")
+    if total.body.size != size:
+        raise PayloadError(f"expected a sum of {size} bytes, got {total.body.size}")

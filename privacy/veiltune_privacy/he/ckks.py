@@ -17,17 +17,10 @@ from numpy.typing import NDArray
 from tenseal import sealapi as seal
 
 from veiltune.errors import PayloadError, SpecificationError
-from veiltune_privacy.he.parameters import LARGEST_NOISE, SEED_BYTES, CipherParameters
+from veiltune_privacy.he.parameters import LARGEST_NOISE, SEED_BYTES, TOLERANCE, CipherParameters
 from veiltune_privacy.he.scratch import Scratch
 from veiltune_privacy.he.seal_format import CiphertextFormat, Words, version_of
 from veiltune_privacy.he.wire import check_below
-
-LARGEST_DEVIATION = 0.25
-"""How far a decrypted slot may lie from an integer.
-
-Under another key every second slot is farther. An honest sum is at most with the fourth root of the
-probability that a slot fails, 2^-32 where that is 2^-128, since its noise is all but Gaussian.
-"""
 
 Slots = NDArray[np.float64]
 Seeds = NDArray[np.uint8]
@@ -124,7 +117,7 @@ class SecretContext:
             integers = self._encoder.decode_int64(plain)
             slots = np.fromiter(integers, np.int64, len(integers)).astype(np.float64)
         rounded = np.rint(slots)
-        near = np.abs(slots - rounded).max() <= LARGEST_DEVIATION
+        near = np.abs(slots - rounded).max() <= TOLERANCE
         if not near or np.abs(rounded).max() > self._parameters.packing.slot_limit:
             raise PayloadError(
                 "a decrypted value is not the integer that a sum under this key would hold; it was "

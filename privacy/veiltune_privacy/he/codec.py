@@ -9,6 +9,8 @@ nobody learns a single site's. The ranges of the next round follow from the open
 sites share, so they agree on them without saying anything.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +31,13 @@ class IntegerCodec:
 
     The weighted mean is exact but for rounding and clipping, and both stay at the site: what was
     not sent is added to the site's next update (error feedback; Seide et al., Interspeech 2014).
-    So without clipping the sums of all rounds together are off by no more than one round's bound.
+    So without clipping the sums of all rounds together are off by no more than one round's bound,
+    as long as every update arrives.
+
+    *Guarantee*: at most one sum that does not open is ever answered. Whoever could send crafted
+    sums again and again, and see which ones open, would learn the key from it (Fauzi, Hovd and
+    Raddum, Cryptography 6(1):13, 2022). So the first one retires the key, and from then on nothing
+    is encoded or decoded.
 
     Args:
         config: How values become integers.
@@ -38,6 +46,7 @@ class IntegerCodec:
         reference_weight: A site's average weight, equal at all sites. A weight counts as a multiple
             of it, so that values of different sites have one range.
         seed: The job's seed, for stochastic rounding.
+        retire_key: Makes sure that no later process of this site uses the key either.
     """
 
     def __init__(
@@ -47,12 +56,15 @@ class IntegerCodec:
         cipher: IntegerCipher,
         reference_weight: float,
         seed: int,
+        retire_key: Callable[[], None],
     ) -> None:
         self.config = config
         self.layout = layout
         self.cipher = cipher
         self.reference_weight = reference_weight
         self.seed = seed
+        self.retire_key = retire_key
+        self.retired = False
         self.quantiser = Quantiser(bits=config.bits, rounding=config.rounding)
         self._ranges: Ranges
         self._residual: NDArray[np.float32]
@@ -60,6 +72,7 @@ class IntegerCodec:
 
     def encode(self, update: Tensor, weight: float, origin: Origin) -> Encoded:
         """See `UpdateCodec.encode`."""
+        self._refuse_if_retired()
         if len(update) != self.layout.parameters:
             raise RunError(
                 f"an update of {self.layout.parameters} parameters was expected, got {len(update)}"
@@ -80,19 +93,42 @@ class IntegerCodec:
 
     def decode(self, total: Payload) -> Decoded:
         """See `UpdateCodec.decode`."""
+        self._refuse_if_retired()
+        self.cipher.check(total)
         sites = len(total.header.sites)
-        sums = self.cipher.open(total)
-        values, clipped, weight = self.layout.split(sums)
-        if np.abs(values).max(initial=0) > sites * self.layout.levels or weight <= 0:
-            raise PayloadError(
-                f"the sum of {sites} sites opens to integers that {sites} sites cannot have sent; "
-                f"some site sent a malformed update, so nothing of this round is used"
-            )
+        values, clipped, weight = self.layout.split(self._open(total, sites))
         scale = self.reference_weight / weight
-        mean = (self.quantiser.dequantise(values, self._ranges) * scale).astype(np.float32)
+        mean = self.quantiser.dequantise(values, self._ranges)
+        mean *= scale
         bound = sites * float(self.quantiser.error_bound(self._ranges).max()) * scale
         self._ranges = next_ranges(self._ranges, values, clipped, sites, self.quantiser)
-        return Decoded(torch.from_numpy(mean), bound)
+        return Decoded(torch.from_numpy(mean.astype(np.float32)), bound)
+
+    def _open(self, total: Payload, sites: int) -> NDArray[np.int64]:
+        """The sums of all digits, if so many sites can have sent them."""
+        most = sites * self.layout.levels
+        try:
+            sums = self.cipher.open(total)
+            possible = -most <= sums.min() and sums.max() <= most
+            possible = possible and sums[self.layout.parameters :].min() >= 0
+            if possible and self.layout.split(sums)[2] > 0:
+                return sums
+        except PayloadError:
+            pass  # whatever it was, the answer is the same
+        self.retired = True
+        self.retire_key()
+        raise PayloadError(
+            f"the sum of round {total.header.round} does not open to what {sites} sites can have "
+            f"sent, so the server or a site broke the protocol; this site goes no further with "
+            f"this job's key, so find out who it was before you start a new run"
+        )
+
+    def _refuse_if_retired(self) -> None:
+        if self.retired:
+            raise RunError(
+                "this site's key was retired when a sum did not open; find out who broke the "
+                "protocol before you start a new run"
+            )
 
     def state(self) -> CodecState:
         """See `UpdateCodec.state`."""

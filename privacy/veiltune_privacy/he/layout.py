@@ -52,12 +52,13 @@ class Layout:
             raise RunError(
                 f"a site's weight must be a whole number from 1 to 2 ** {WEIGHT_BITS}, got {weight}"
             )
-        rest, row = int(weight), []
-        for _ in range(self.weight_digits):
-            rest, digit = divmod(rest, self.levels + 1)
-            row.append(digit)
-        counts = np.minimum(clipped, self.levels)
-        return np.concatenate([values, counts, row]).astype(np.int32)
+        row = np.empty(self.digits, np.int32)
+        row[: self.parameters] = values
+        row[self.parameters : self.parameters + self.blocks] = np.minimum(clipped, self.levels)
+        rest = int(weight)
+        for place in range(self.parameters + self.blocks, self.digits):
+            rest, row[place] = divmod(rest, self.levels + 1)
+        return row
 
     def split(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """Values `(parameters,)`, clipped counts `(blocks,)` and weight in a sum of rows."""

@@ -1,7 +1,9 @@
 """Which ring, which modulus, how many integers a slot: chosen for size, refused where not exact.
 
 A sum of n sites decodes exactly if no coefficient wraps around the modulus q and no slot is moved
-by half a unit or more. What can move a slot, in units of 1 / scale, for CKKS with ring degree N:
+by half a unit or more. A slot that lies farther than `TOLERANCE` from an integer is refused, and
+whoever sees a refusal learns something of the noise, so the bound is for that: honest sums move no
+slot so far. What can move a slot, in units of 1 / scale, for CKKS with ring degree N:
 
 noise       A fresh symmetric ciphertext of SEAL carries a centred binomial error a coefficient: 42
             coin flips of 1/2, variance 10.5, at most 21. A slot's real or imaginary part weighs the
@@ -13,6 +15,14 @@ rounding    The encoder rounds each coefficient, by 1/2 at most; the cosines' ma
 transform   The encoder and the decoder compute in float64. Bounded by
             4 log2(N) 2^-53 sqrt(2) slot_limit, in units of a slot; the tests hold the bound against
             what SEAL does. This is the one term that is measured and not proved.
+wrap        A coefficient is a mean of slots times roots of unity, so at most the largest modulus of
+            a complex slot, sqrt(2) slot_limit, times the scale; noise and rounding add 21.5 a site.
+            What they add has room: slot_limit is half a unit less than what the scale is made for,
+            which is 0.7 scale, and a scale with room for the rounding above is more than 600 n.
+            `ckks.coefficient_modulus` holds the sum against q itself.
+
+The bound is for one part of one slot. For a whole run it is as many times as large as the run has
+slots: 2^-98 for 2^30 slots, a thousand rounds of two million values at two a slot.
 
 Exactness is not only correctness. From approximate decryptions of CKKS the key can be computed (Li
 and Micciancio, Eurocrypt 2021, ePrint 2020/1533); rounded to the exact integers, decryptions say
@@ -35,6 +45,8 @@ Scheme = Literal["ckks", "bfv"]
 Form = Literal["seeds", "full"]
 
 SEED_BYTES = 64
+TOLERANCE = 3 / 8
+"""How far from an integer a decrypted slot may lie; under another key every fourth is farther."""
 MAX_LOG2_FAILURE = -128.0
 MIN_SECURITY_BITS = 128
 
@@ -119,7 +131,7 @@ class CipherParameters:
 
     @property
     def log2_failure(self) -> float:
-        """A bound on log2 of the probability that one slot of a full sum decodes wrongly.
+        """A bound on log2 of the probability that one slot of a full sum is refused or wrong.
 
         Minus infinity where it cannot; 0 where there is no bound below 1.
         """
@@ -135,7 +147,7 @@ class CipherParameters:
         sites, limit = self.packing.max_sites, self.packing.slot_limit
         variance = NOISE_VARIANCE * sites * self.degree / 2
         rounding = sites * (self.degree / math.pi + 0.5)
-        room = self.scale * (0.5 - transform_error(self.degree, limit)) - rounding
+        room = self.scale * (TOLERANCE - transform_error(self.degree, limit)) - rounding
         if room <= 0:
             return 0.0
         return min(0.0, 1 - room**2 / (2 * variance) / math.log(2))

@@ -6,7 +6,7 @@ sites hold, so every site comes to the same ranges without saying how large its 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,32 +72,41 @@ class Quantiser:
         residual = np.empty(len(values), np.float32)
         clipped = np.zeros(len(ranges), np.int64)
         for part, blocks in _parts(len(values)):
-            step = _spread(ranges[blocks] / self.levels, part)
-            scaled = values[part] / step
-            clipped[blocks] = _count(np.abs(scaled) > self.levels)
-            integers = self._round(np.clip(scaled, -self.levels, self.levels), draw)
-            digits[part] = integers
-            residual[part] = values[part] - integers * step
+            count = part.stop - part.start
+            reach = ranges[blocks][:, None]
+            step = reach / self.levels
+            rows = _rows(values[part])
+            # Before the division, whose rounding would put values at their range's end beyond it.
+            clipped[blocks] = np.count_nonzero(np.abs(rows) > reach, axis=1)
+            rows /= step
+            self._round(rows, draw)
+            np.clip(rows, -self.levels, self.levels, out=rows)
+            digits[part] = rows.reshape(-1)[:count]
+            rows *= step
+            residual[part] = values[part] - rows.reshape(-1)[:count]
         return Quantised(digits, residual, clipped)
 
     def dequantise(self, sums: NDArray[np.int64], ranges: Ranges) -> NDArray[np.float64]:
         """The values `(values,)` that summed integers stand for."""
         values = np.empty(len(sums))
         for part, blocks in _parts(len(sums)):
-            values[part] = sums[part] * _spread(ranges[blocks] / self.levels, part)
+            rows = _rows(sums[part])
+            rows *= (ranges[blocks] / self.levels)[:, None]
+            values[part] = rows.reshape(-1)[: part.stop - part.start]
         return values
 
     def error_bound(self, ranges: Ranges) -> Ranges:
         """`(blocks,)`: how far one site's value in range can be from its integer's."""
         return ranges / self.levels * (0.5 if self.rounding == "nearest" else 1.0)
 
-    def _round(
-        self, scaled: NDArray[np.float64], draw: np.random.Generator | None
-    ) -> NDArray[np.float64]:
-        if self.rounding == "nearest":
-            return np.rint(scaled)
-        assert draw is not None
-        return np.floor(scaled + draw.random(len(scaled)))
+    def _round(self, scaled: NDArray[np.float64], draw: np.random.Generator | None) -> None:
+        """Rounds in place."""
+        if self.rounding == "stochastic":
+            assert draw is not None
+            scaled += draw.random(scaled.shape)
+            np.floor(scaled, out=scaled)
+        else:
+            np.rint(scaled, out=scaled)
 
 
 def levels(bits: int) -> int:
@@ -130,8 +139,8 @@ def next_ranges(
     """
     largest = np.empty(len(ranges))
     for part, blocks in _parts(len(sums)):
-        starts = np.arange(0, part.stop - part.start, BLOCK)
-        largest[blocks] = np.maximum.reduceat(np.abs(sums[part]), starts)
+        rows = _rows(sums[part])
+        largest[blocks] = np.maximum(rows.max(axis=1), -rows.min(axis=1))
     mean = largest * ranges / quantiser.levels / sites
     wanted = np.clip(HEADROOM * np.sqrt(sites) * mean, ranges / 2, ranges)
     return np.maximum(np.where(clipped > 0, 2 * ranges, wanted), SMALLEST_RANGE)
@@ -149,11 +158,8 @@ def _parts(values: int) -> list[tuple[slice, slice]]:
     ]
 
 
-def _spread(of_blocks: Ranges, part: slice) -> NDArray[np.float64]:
-    """One number a value, from one a block."""
-    return np.repeat(of_blocks, BLOCK)[: part.stop - part.start]
-
-
-def _count(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many of each block are marked."""
-    return np.add.reduceat(marks.astype(np.int64), np.arange(0, len(marks), BLOCK))
+def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The values as rows of one block each, the last filled up with zeros."""
+    rows = np.zeros((-(-len(values) // BLOCK), BLOCK))
+    rows.reshape(-1)[: len(values)] = values
+    return rows

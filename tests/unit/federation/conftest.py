@@ -81,6 +81,7 @@ class Federation:
             EvaluationConfig(),
             self.folder.site(name),
             frozen or self.model.fingerprint(),
+            self.min_sites,
         )
 
     def sites(self) -> list[Site]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from veiltune.adapter import flatten, unflatten
-from veiltune.errors import RunError
-from veiltune.federation import run_inline
+from veiltune.errors import DataError, RunError
+from veiltune.federation import Payload, Task, run_inline
+from veiltune.federation.site import reason_for
 from veiltune.federation.site_state import load_state, read_rows
 from veiltune.randomness import generator
 from veiltune.training import LocalTrainer, PlainGradient
@@ -211,6 +213,26 @@ def test_a_damaged_state_is_one_sentence(federation: Make) -> None:
     with pytest.raises(RunError, match=r"state\.pt.*remove the file") as raised:
         job.site("site-1")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("claimed", [("site-1",), ("site-1", "site-1"), ("site-2", "site-1")])
+def test_a_site_takes_in_no_sum_of_too_few(claimed: tuple[str, ...], federation: Make) -> None:
+    """One site's upload handed out as the sum would show it to the others."""
+    job = federation(min_sites=2)
+    site = job.site("site-1")
+    coordinator = job.coordinator()
+    update = job.site("site-2").answer(coordinator.task("site-2")).update
+    assert update is not None
+    wrong = Payload(replace(update.header, sites=claimed), update.body)
+    reply = site.answer(Task(1, job.rounds, {0: wrong}))
+    assert reply.update is None and reply.applied == 0
+    assert reply.reason is not None and "2 different sites" in reply.reason
+
+
+def test_what_a_data_file_says_stays_at_the_site() -> None:
+    text = "Nokia's profit fell"
+    assert text in reason_for(RunError(text))
+    assert text not in reason_for(DataError(text)) and text not in reason_for(ValueError(text))
 
 
 def test_the_server_keeps_sums_only(federation: Make) -> None:

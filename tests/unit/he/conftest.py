@@ -18,7 +18,7 @@ from veiltune_privacy.he.codec import IntegerCodec
 from veiltune_privacy.he.config import EncryptionConfig
 from veiltune_privacy.he.keys import SecretKey, generate_key
 from veiltune_privacy.he.layout import Layout
-from veiltune_privacy.he.parameters import Form, choose_parameters
+from veiltune_privacy.he.parameters import Form, Scheme, choose_parameters
 
 JOB = "a-run"
 AVERAGE_WEIGHT = 20.0
@@ -28,10 +28,9 @@ OWN = {"weights", "parameters", "form", "key_number", "processes"}
 
 
 @lru_cache
-def secret_key(config: EncryptionConfig, layout: Layout, sites: int, number: int) -> SecretKey:
+def secret_key(scheme: Scheme, layout: Layout, sites: int, number: int) -> SecretKey:
     """The key `number` of these parameters."""
-    assert config.scheme in ("ckks", "bfv")
-    return generate_key(choose_parameters(config.scheme, layout.levels, sites, layout.digits))
+    return generate_key(choose_parameters(scheme, layout.levels, sites, layout.digits))
 
 
 @dataclass
@@ -44,6 +43,7 @@ class Exchange:
     form: Form = "seeds"
     key_number: int = 0
     processes: int = 1
+    retired: int = 0
     states: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
@@ -56,11 +56,12 @@ class Exchange:
 
     @property
     def key(self) -> SecretKey:
-        return secret_key(self.config, self.layout, len(self.weights), self.key_number)
+        assert self.config.scheme in ("ckks", "bfv")
+        return secret_key(self.config.scheme, self.layout, len(self.weights), self.key_number)
 
     def cipher(self) -> ClearIntegers | EncryptedIntegers:
         if self.config.encrypted:
-            return EncryptedIntegers(self.key, self.processes)
+            return EncryptedIntegers(self.key, self.form, self.processes)
         return ClearIntegers(self.layout.levels, len(self.weights), self.layout.digits)
 
     def updates(self, size: float = 0.05) -> NDArray[np.float32]:
@@ -69,8 +70,13 @@ class Exchange:
         values = draw.standard_t(5, (len(self.weights), self.parameters))
         return (values * size / 5).astype(np.float32)
 
+    def retire(self) -> None:
+        self.retired += 1
+
     def codec(self, site: str) -> IntegerCodec:
-        codec = IntegerCodec(self.config, self.layout, self.cipher(), AVERAGE_WEIGHT, seed=1)
+        codec = IntegerCodec(
+            self.config, self.layout, self.cipher(), AVERAGE_WEIGHT, 1, self.retire
+        )
         codec.load_state(self.states.get(site, {}))
         return codec
 

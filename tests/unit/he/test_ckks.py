@@ -147,10 +147,10 @@ def test_what_lies_between_integers_is_refused_and_never_given_out() -> None:
     """The scale is 2^34 and the noise 2^7, so a slot is where it was put."""
     context = SecretContext(CKKS, new_secret_key(CKKS))
     slots = site_slots(1)
-    for offset in (-0.2, 0.2):
+    for offset in (-0.35, 0.35):
         c0, seeds = context.encrypt(slots + offset)
         np.testing.assert_array_equal(context.decrypt_seeded(c0, seeds[:, None]), slots)
-    slots[1, 7] += 0.3
+    slots[1, 7] += 0.4
     c0, seeds = context.encrypt(slots)
     with pytest.raises(PayloadError, match="not the integer that a sum"):
         context.decrypt_seeded(c0, seeds[:, None])

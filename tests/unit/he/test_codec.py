@@ -130,8 +130,9 @@ def test_a_sum_that_its_sites_cannot_have_sent_is_refused(scheme: str, exchange:
     uploads = made.uploads(made.updates(size=10.0))
     total = made.addition().combine(uploads)
     claimed = make_sum(total.header.codec, uploads[:1], total.body)
-    with pytest.raises(PayloadError, match="cannot have sent"):
+    with pytest.raises(PayloadError, match="does not open"):
         made.decode("site-3", claimed)
+    assert made.retired == 1
 
 
 def test_a_sum_that_is_not_of_this_exchange_is_refused(exchange: Make) -> None:
@@ -152,7 +153,29 @@ def test_a_sum_that_is_not_of_this_exchange_is_refused(exchange: Make) -> None:
         made.decode("site-1", cut)
     with pytest.raises(PayloadError, match="sum"):
         made.decode("site-1", made.uploads(updates)[0])
+    full = exchange("ckks", form="full").addition()
+    with pytest.raises(PayloadError, match="codec"):
+        made.decode("site-1", full.combine(made.uploads(updates)))
+    assert made.retired == 0, "these are accidents, and tell nothing of the key"
     assert made.decode("site-1", total).mean.shape == (made.parameters,)
+
+
+def test_one_sum_that_does_not_open_is_answered_and_no_more(exchange: Make) -> None:
+    """Or whoever sends crafted sums would learn the key, bit by bit, from which of them open."""
+    made = exchange("ckks", form="full")
+    total = made.addition().combine(made.uploads(made.updates()))
+    codec = made.codec("site-1")
+    crafted = total.body.copy()
+    crafted[:6] ^= 255
+    with pytest.raises(PayloadError, match="does not open"):
+        codec.decode(make_sum(total.header.codec, [total], crafted))
+    assert made.retired == 1
+    for _ in range(2):
+        codec.load_state({})
+        with pytest.raises(RunError, match="retired"):
+            codec.decode(total)
+    with pytest.raises(RunError, match="retired"):
+        codec.encode(torch.zeros(made.parameters), 20.0, Origin("a-run", 1, "site-1"))
 
 
 def test_a_sum_under_another_key_with_the_right_name_does_not_open(exchange: Make) -> None:

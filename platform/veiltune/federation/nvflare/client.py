@@ -12,8 +12,8 @@ from typing import Any
 
 import nvflare.client as flare
 
-from veiltune.errors import VeiltuneError
 from veiltune.federation.messages import Reply, read_task
+from veiltune.federation.site import reason_for
 
 
 def load_factory(path: str) -> Callable[..., Any]:
@@ -36,8 +36,7 @@ def main() -> None:
         site = load_factory(arguments.factory)(arguments.run, name)
     except Exception as error:
         # The site answers every task with this instead of leaving the server waiting.
-        own = isinstance(error, VeiltuneError)
-        reason = str(error) if own else f"it could not start ({type(error).__name__})"
+        reason = f"it could not start: {reason_for(error)}"
         logging.getLogger(__name__).exception("site %s could not start", name)
     while flare.is_running():
         message = flare.receive()
