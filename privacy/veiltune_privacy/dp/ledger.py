@@ -14,6 +14,7 @@ only by callers that say what they know was spent, through `expect_at_least`.
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import tempfile
@@ -129,7 +130,7 @@ class Ledger:
         with _writing(self.path) as connection:
             entries = self._checked(connection)
             spent = _within([e.release for e in entries] + [release], delta, budget_epsilon)
-            if spent.epsilon > budget_epsilon:
+            if not (math.isfinite(spent.epsilon) and spent.epsilon <= budget_epsilon):
                 before = prv_epsilon([entry.release for entry in entries], delta)
                 raise BudgetExceeded(
                     f"round {round_index} would bring the site's epsilon from "
@@ -299,8 +300,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One consistent view of the file."""
-    with _in_sentences(path), closing(_connect(path, "ro")) as connection:
+    """One consistent view of the file, which need not be writable.
+
+    It is opened for writing where it can be: what a process that was killed left half done is
+    rolled back by whoever comes next.
+    """
+    with _in_sentences(path), closing(_connect(path, "rw")) as connection:
         connection.execute("BEGIN")
         yield connection
 
