@@ -209,6 +209,26 @@ def test_a_prompt_for_each_example_has_gradients_that_sum_to_the_shared_one(
     assert alone[[0, 2, 3]].abs().max() == 0
 
 
+def test_gradients_of_single_examples_are_those_of_examples_alone(
+    architecture: tuple[HuggingFaceModel, Architecture],
+) -> None:
+    """Through the shared prefix where the model has one, and with copies of the prompt."""
+    model, described = architecture
+    case = Case(model)
+    assert model._shares_gradients == described.shares
+    alone = [
+        torch.autograd.grad(plain_loss(model.model, case.prompt, context, answer), case.prompt)[0]
+        for context, answer in zip(case.contexts, case.answers, strict=True)
+    ]
+    routes = [model.label_gradients, model._gradients_with_embeddings]
+    for losses, gradients in (route(case.prompt, case.batch) for route in routes):
+        assert not (losses.requires_grad or gradients.requires_grad)
+        torch.testing.assert_close(losses.double(), case.losses, rtol=TOLERANCE, atol=TOLERANCE)
+        for got, expected in zip(gradients, alone, strict=True):
+            # A text longer than every layer's sight has no gradient at all.
+            assert (got - expected[0]).abs().max() <= TOLERANCE * expected.abs().max()
+
+
 def test_a_prefix_is_shared_where_the_model_allows_it(
     architecture: tuple[HuggingFaceModel, Architecture], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from veiltune.backbone.frozen import (
     label_batch,
     label_log_probabilities,
     label_losses,
+    mean_losses,
 )
 from veiltune.backbone.huggingface import HuggingFaceModel
 from veiltune.backbone.loading import (
@@ -30,4 +31,5 @@ __all__ = [
     "label_log_probabilities",
     "label_losses",
     "load_backbone",
+    "mean_losses",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class FrozenModel(Protocol):
     window: int
     """The largest number of positions, virtual tokens included."""
     device: torch.device
+    network: nn.Module
+    """The network itself, for those who must see that it is frozen and mixes no examples."""
 
     def label_logits(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
         """Logits that predict the label tokens, float32 `(examples, label_positions, vocabulary)`.
@@ -63,6 +65,15 @@ class FrozenModel(Protocol):
         `prompt` is `(1, tokens, width)`, shared by the batch, or `(examples, tokens, width)`,
         one for each example, for those who need per-example gradients. The result is
         differentiable with respect to `prompt`, and example i's row depends on example i only.
+        """
+        ...
+
+    def label_gradients(self, prompt: Tensor, batch: LabelBatch) -> tuple[Tensor, Tensor]:
+        """Each example's loss and the gradient of that loss with respect to the shared prompt.
+
+        `prompt` is `(1, tokens, width)`. The losses are those of `label_losses`, `(examples,)`; the
+        gradients are float32 `(examples, tokens, width)`, and row i of both depends on example i
+        only. No graph is kept.
         """
         ...
 
@@ -77,11 +88,15 @@ def label_losses(model: FrozenModel, prompt: Tensor, batch: LabelBatch) -> Tenso
     The mean is taken inside an example and never across examples, so one example's loss does not
     depend on which others are in its batch.
     """
-    logits = model.label_logits(prompt, batch)
+    return mean_losses(model.label_logits(prompt, batch), batch.targets)
+
+
+def mean_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """`label_losses` for logits `(examples, label_positions, vocabulary)` already made."""
     losses = F.cross_entropy(
-        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=-100, reduction="none"
-    ).view(batch.targets.shape)
-    return losses.sum(1) / (batch.targets != -100).sum(1)
+        logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+    ).view(targets.shape)
+    return losses.sum(1) / (targets != -100).sum(1)
 
 
 def label_log_probabilities(

@@ -2,18 +2,22 @@
 
 Two things make a step cheaper than the usual route without changing a digit that matters: logits
 are computed at label positions only, and a prompt that all examples share goes through the model
-once, as a cached prefix, instead of once an example.
+once, as a cached prefix, instead of once an example. Single examples' gradients take the same
+route: each example has its own derivative of the one cached prefix.
 """
 
 import hashlib
 import inspect
+from collections.abc import Callable
+from functools import cached_property
 from math import inf
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from veiltune.backbone.frozen import LabelBatch
+from veiltune.backbone.frozen import LabelBatch, mean_losses
 from veiltune.errors import BackboneError
 
 
@@ -23,6 +27,7 @@ class HuggingFaceModel:
     def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
         refuse_without_embeddings(model, name)
         self.model = model.to(device).eval().requires_grad_(False)
+        self.network: nn.Module = self.model
         self.tokenizer = tokenizer
         self.name = name
         self.device = device
@@ -33,12 +38,15 @@ class HuggingFaceModel:
 
     def label_logits(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
         """See `FrozenModel.label_logits`."""
-        # Padding stands between a shared prefix and the text, where it counts as distance for a
-        # model whose layers see a limited number of places back; within that number it does not.
-        within_span = prompt.shape[1] + batch.ids.shape[1] <= self._attention_span
-        shares = self._shares_prefix and within_span
+        shares = self._shares_prefix and self._within_span(prompt, batch)
         route = self._with_prefix if shares else self._with_embeddings
         return route(prompt.to(self.model.dtype), batch).float()
+
+    def label_gradients(self, prompt: Tensor, batch: LabelBatch) -> tuple[Tensor, Tensor]:
+        """See `FrozenModel.label_gradients`."""
+        shares = self._shares_gradients and self._within_span(prompt, batch)
+        route = self._gradients_with_prefix if shares else self._gradients_with_embeddings
+        return route(prompt.detach(), batch)
 
     def fingerprint(self) -> str:
         """See `FrozenModel.fingerprint`."""
@@ -48,12 +56,24 @@ class HuggingFaceModel:
             digest.update(value.contiguous().cpu().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def _within_span(self, prompt: Tensor, batch: LabelBatch) -> bool:
+        """Whether a shared prefix is exact for texts of this length.
+
+        Padding stands between a shared prefix and the text, where it counts as distance for a
+        model whose layers see a limited number of places back; within that number it does not.
+        """
+        return prompt.shape[1] + batch.ids.shape[1] <= self._attention_span
+
     def _with_prefix(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
         """The logits; the prompt passes through the model once, as a cached prefix."""
-        tokens, keep = prompt.shape[1], batch.targets.shape[1]
         cache = self.model.base_model(inputs_embeds=prompt, use_cache=True).past_key_values
         if prompt.shape[0] == 1 and len(batch) > 1:
             cache.batch_repeat_interleave(len(batch))
+        return self._behind_cache(cache, prompt.shape[1], batch)
+
+    def _behind_cache(self, cache: Any, tokens: int, batch: LabelBatch) -> Tensor:
+        """The logits of texts behind a prompt of `tokens` tokens, whose keys and values it is."""
+        keep = batch.targets.shape[1]
         output = self.model(
             input_ids=batch.ids,
             attention_mask=_behind_prompt(batch.mask, tokens),
@@ -89,25 +109,82 @@ class HuggingFaceModel:
         )
         return _tensor(output.logits)[:, -keep:]
 
+    def _gradients_with_prefix(self, prompt: Tensor, batch: LabelBatch) -> tuple[Tensor, Tensor]:
+        """Losses and gradients; forward through the prompt's part of the model is once a batch.
+
+        The text's backward pass gives every example's derivatives of the prefix's keys and values,
+        and one pass pulls them all back through the prefix.
+        """
+        prompt = prompt.to(self.model.dtype).requires_grad_()
+        # Attention in elementary operations, whose derivatives can be taken for many examples at
+        # once; a fused kernel's are taken one by one.
+        with sdpa_kernel(SDPBackend.MATH):
+            cache = self.model.base_model(inputs_embeds=prompt, use_cache=True).past_key_values
+        shared: list[Tensor] = []
+        leaves: list[Tensor] = []
+        for layer in cache.layers:
+            for name in ("keys", "values"):
+                state = _tensor(getattr(layer, name))
+                leaf = state.detach().expand(len(batch), *state.shape[1:]).requires_grad_()
+                setattr(layer, name, leaf)
+                shared.append(state)
+                leaves.append(leaf)
+        logits = self._behind_cache(cache, prompt.shape[1], batch).float()
+        losses = mean_losses(logits, batch.targets)
+        states = torch.autograd.grad(losses.sum(), leaves)
+        (gradients,) = torch.autograd.grad(
+            shared, prompt, [state.unsqueeze(1) for state in states], is_grads_batched=True
+        )
+        return losses.detach(), gradients.squeeze(1).float()
+
+    def _gradients_with_embeddings(
+        self, prompt: Tensor, batch: LabelBatch
+    ) -> tuple[Tensor, Tensor]:
+        """The same with a copy of the prompt for each example."""
+        leaf = prompt.expand(len(batch), -1, -1).clone().requires_grad_()
+        logits = self._with_embeddings(leaf.to(self.model.dtype), batch).float()
+        losses = mean_losses(logits, batch.targets)
+        (gradients,) = torch.autograd.grad(losses.sum(), leaf)
+        return losses.detach(), gradients.float()
+
     def _prefix_is_exact(self) -> bool:
         """Whether a shared prefix gives this model's own logits: measured, not assumed.
 
         Recurrent models and unusual caches do not all keep a prefix as attention does.
         """
-        tokens = 2
-        ids = torch.arange(6, device=self.device).view(2, 3)
-        mask = torch.tensor([[1, 1, 1], [0, 1, 1]], device=self.device)
-        batch = LabelBatch(ids, mask, ids[:, -1:])
-        prompt = self.model.get_input_embeddings().weight[:tokens].unsqueeze(0)
+        prompt, batch = self._probe()
         with torch.no_grad():
             expected = self._with_embeddings(prompt, batch).float()
-            try:
-                shared = self._with_prefix(prompt, batch).float()
-            except (TypeError, ValueError, AttributeError, RuntimeError):
-                return False
+            return self._agrees(lambda: self._with_prefix(prompt, batch).float(), expected)
+
+    @cached_property
+    def _shares_gradients(self) -> bool:
+        """Whether single examples' gradients through a shared prefix are exact: measured too."""
+        if not self._shares_prefix:
+            return False
+        prompt, batch = self._probe()
+        expected = self._gradients_with_embeddings(prompt, batch)[1]
+        scale = expected.abs().max()
+        return self._agrees(
+            lambda: self._gradients_with_prefix(prompt, batch)[1] / scale, expected / scale
+        )
+
+    def _probe(self) -> tuple[Tensor, LabelBatch]:
+        """A prompt of two tokens and two texts of unequal length."""
+        ids = torch.arange(6, device=self.device).view(2, 3)
+        mask = torch.tensor([[1, 1, 1], [0, 1, 1]], device=self.device)
+        prompt = self.model.get_input_embeddings().weight[:2].detach().unsqueeze(0)
+        return prompt, LabelBatch(ids, mask, ids[:, -1:])
+
+    def _agrees(self, shared: Callable[[], Tensor], expected: Tensor) -> bool:
+        """Whether the shared route can be taken and gives what the plain one does."""
+        try:
+            found = shared()
+        except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError):
+            return False
         # bfloat16 keeps 8 bits: a coarser comparison still tells a wrong prefix from a right one.
         tolerance = 1e-4 if self.model.dtype == torch.float32 else 5e-2
-        return torch.allclose(shared, expected, rtol=tolerance, atol=tolerance)
+        return torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 def refuse_without_embeddings(model: Any, name: str) -> None:
