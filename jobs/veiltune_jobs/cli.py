@@ -205,7 +205,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     print(
         f"{summary['upload_bytes_per_site_round']} bytes up and "
         f"{summary['download_bytes_per_site_round']} down per site and round; "
-        f"epsilon: none; encryption: {summary['encryption'] or 'none'}; {summary['seconds']:.0f} s"
+        f"epsilon: {_epsilon(summary['epsilon'])}; encryption: {summary['encryption'] or 'none'}; {summary['seconds']:.0f} s"
     )
     if summary["clipped"]:
         print(
@@ -214,6 +214,12 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
         )
     print(f"run:    {_shown(folder)}")
     print(f"report: {_shown(folder / 'report.html')}")
+
+
+def _epsilon(by_site: dict[str, float] | None) -> str:
+    if by_site is None:
+        return "none"
+    return ", ".join(f"{site} {spent:.3f}" for site, spent in by_site.items())
 
 
 def _number(value: float | None) -> str:

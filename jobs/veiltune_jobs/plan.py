@@ -19,9 +19,9 @@ from veiltune.data import duplicates_across_splits, label_counts
 from veiltune.federation import Origin
 from veiltune.randomness import generator
 from veiltune.training import LocalTrainer, TrainingConfig, evaluate
-from veiltune_jobs import exchange
+from veiltune_jobs import exchange, private_training
 from veiltune_jobs.job import JobSpec
-from veiltune_jobs.wiring import encode_examples, load_corpus, make_rule
+from veiltune_jobs.wiring import encode_examples, load_corpus
 from veiltune_privacy.he.keys import generate_key
 
 MEASURED_STEPS = 5
@@ -41,7 +41,9 @@ def plan(spec: JobSpec) -> dict[str, Any]:
 
     a_few = TrainingConfig(batch_size=spec.training.batch_size, steps_per_round=MEASURED_STEPS)
     largest = max(shards.values(), key=len)
-    trainer = LocalTrainer(model, encoder, largest, a_few, make_rule(), rounds=2)
+    allowed = private_training.budget(spec, len(largest))
+    rule = private_training.make_rule(spec, "plan", allowed, lambda *_: 0.0)
+    trainer = LocalTrainer(model, encoder, largest, a_few, rule, rounds=2)
     trainer.train(0, generator(spec.seed, "plan", 0))  # the first steps also warm up
     start = time.perf_counter()
     trainer.train(1, generator(spec.seed, "plan", 1))
@@ -75,7 +77,7 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         "memory_mb_per_site": _peak_memory_mb(),
         "seconds_per_step": step_s,
         "training_seconds": spec.federation.rounds * work_s / at_once,
-        "epsilon": None,
+        "example_level_dp": private_training.plan(spec, {s: len(x) for s, x in shards.items()}),
         **travel,
     }
 
@@ -144,10 +146,22 @@ def describe(numbers: dict[str, Any]) -> str:
         "rounding": f"moves a parameter of the first mean by at most {numbers['error_bound']:.2g}"
         if numbers["error_bound"]
         else "none",
-        "differential privacy": "none",
+        "differential privacy": _privacy(numbers["example_level_dp"]),
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _privacy(plan: dict[str, Any] | None) -> str:
+    if plan is None:
+        return "none: the prompt may reveal training text"
+    sites = "; ".join(
+        f"{site} sigma {each['noise_multiplier']:.4g}, delta {each['delta']:.2g}, epsilon "
+        f"{each['epsilon_by_round'][0]:.3g} after one round, {each['epsilon_by_round'][-1]:.4g} "
+        f"after all"
+        for site, each in plan["sites"].items()
+    )
+    return f"{plan['neighbours']}, {plan['space']} space, clip norm {plan['clip_norm']:g}: {sites}"
 
 
 def _encryption(encryption: dict[str, Any] | None) -> str:

@@ -83,4 +83,6 @@ class RunProgress:
         losses = [row["global_loss"] for row in measured if row["round"] == last]
         sent = sum(row["upload_bytes"] for row in rows)
         loss = sum(losses) / len(losses)
-        return f"validation loss {loss:.3f}  {sent / 1e6:.2f} MB up  epsilon: none"
+        spent = [row["epsilon"] for row in rows if row["epsilon"] == row["epsilon"]]
+        epsilon = f"at most {max(spent):.2f}" if spent else "none"
+        return f"validation loss {loss:.3f}  {sent / 1e6:.2f} MB up  epsilon: {epsilon}"

@@ -28,7 +28,7 @@ from veiltune.records import (
     write_json,
 )
 from veiltune_analysis.report import write_report
-from veiltune_jobs import exchange, privacy_card
+from veiltune_jobs import exchange, privacy_card, private_training
 from veiltune_jobs.job import JobSpec, run_id, with_absolute_paths
 from veiltune_jobs.specification import dump_yaml, specification_hash
 from veiltune_jobs.wiring import Corpus, load_corpus, make_coordinator, make_site
@@ -165,6 +165,9 @@ class Run:
                 f"{code}; its log is {folder.log}"
             )
 
+    def _examples(self) -> dict[str, int]:
+        return {site: len(rows) for site, rows in self.corpus.shards.items()}
+
     def _rounds_done(self) -> int:
         return len(list(self.folder.server.glob("sum-*.bin")))
 
@@ -203,11 +206,11 @@ class Run:
             "upload_bytes_per_site_round": _mean(trained["upload_bytes"]),
             "download_bytes_per_site_round": _mean(table[table["round"] > 0]["download_bytes"]),
             "clipped": int(table["clipped"].sum()),
-            "epsilon": None,
+            "epsilon": private_training.epsilons(spec, folder, self._examples()),
             "encryption": encryption and exchange.short(encryption),
             "adapter_sha256": best.get("adapter_sha256"),
             "seconds": round(seconds, 3),
-            "examples": {site: len(rows) for site, rows in shards.items()},
+            "examples": self._examples(),
             "label_counts": {
                 site: label_counts(rows, dataset.labels) for site, rows in shards.items()
             },

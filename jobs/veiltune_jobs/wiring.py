@@ -17,8 +17,8 @@ from veiltune.data import load_dataset as read_dataset
 from veiltune.federation import Coordinator, Site
 from veiltune.randomness import generator
 from veiltune.records import RunFolder
-from veiltune.training import GradientRule, LocalTrainer, PlainGradient
-from veiltune_jobs import exchange
+from veiltune.training import LocalTrainer
+from veiltune_jobs import exchange, private_training
 from veiltune_jobs.job import CENTRAL, JobSpec, load_job
 
 
@@ -67,13 +67,16 @@ def make_site(
 ) -> Site:
     """The site `name` of the run in `folder`; `frozen` is the model's fingerprint."""
     key = exchange.site_key(spec, folder, name, model.width)
+    rows = corpus.shards[name]
+    allowed = private_training.budget(spec, len(rows))
+    charge = private_training.site_charge(spec, folder, name, rows, allowed)
     encoder = build_encoder(spec.adapter, model.width, generator(spec.seed, "adapter"))
     trainer = LocalTrainer(
         model,
         encoder.to(model.device),
-        encode_examples(spec, model, corpus, corpus.shards[name]),
+        encode_examples(spec, model, corpus, rows),
         spec.training,
-        make_rule(),
+        private_training.make_rule(spec, name, allowed, charge),
         spec.federation.rounds,
     )
     return Site(
@@ -94,12 +97,8 @@ def make_site(
         folder.site(name),
         frozen,
         spec.min_sites(),
+        lambda: None,
     )
-
-
-def make_rule() -> GradientRule:
-    """The gradient rule of a job."""
-    return PlainGradient()
 
 
 def make_coordinator(spec: JobSpec, folder: RunFolder) -> Coordinator:

@@ -8,6 +8,7 @@ VeiltuneError
 │   └── OutputError          a folder that cannot be written, a run that is not there
 └── RunError             something failed while running: the command exits with 1
     ├── PayloadError     what came is damaged or does not belong here
+    ├── Withdrawal       a site takes part in no further round of training
     └── Interrupted      stopped by the user; what was recorded can be resumed (exit 130)
 
 Every message is one sentence: what was expected, what came, what to do next.
@@ -52,6 +53,10 @@ class RunError(VeiltuneError):
 
 class PayloadError(RunError):
     """A payload is damaged or does not belong here; the message names the cause."""
+
+
+class Withdrawal(RunError):
+    """A site takes part in no further round of training, and nothing in the job can change that."""
 
 
 class Interrupted(RunError):

@@ -66,6 +66,8 @@ class Coordinator:
             self._append(total)
         self._updates: dict[str, Payload] = {}
         self._reasons: dict[str, str] = {}
+        self._withdrawn: set[str] = set()
+        self._closed = False
 
     @property
     def next_round(self) -> int:
@@ -89,6 +91,8 @@ class Coordinator:
             return
         if reply.site in self._updates:
             return
+        if reply.withdrawn:
+            self._withdrawn.add(reply.site)
         if refusal is not None:
             self._reasons[reply.site] = refusal
         elif reply.update is not None:
@@ -133,19 +137,28 @@ class Coordinator:
         """Adds the round's updates and stores the sum; returns who is missing, and why.
 
         In the closing round nothing is added: a site is missing if it did not take in every sum.
+        When so many sites have withdrawn that no further round can be full, the job ends: the
+        closing round comes next, with the sums that there are.
 
         Raises:
             RunError: fewer than `min_sites` sites gave an update, or no site finished the job.
         """
+        if self._closed:
+            return {}  # an engine that goes on after the end
         closing = self.next_round >= self.rounds
         present = {s for s in self.sites if self._took_part(s, closing)}
         missing = {s: self._reasons.get(s, "no answer") for s in self.sites if s not in present}
         entry: dict[str, Any] = {"round": self.next_round, "missing": missing}
         try:
             needed = 1 if closing else self.min_sites
-            if len(present) < needed:
+            if len(present) < needed and self._can_end(closing):
+                entry["ended"] = True
+                self.rounds = self.next_round
+            elif len(present) < needed:
                 raise self._too_few(needed, present, missing)
-            if not closing:
+            elif closing:
+                self._closed = True
+            else:
                 self._store(self.addition.combine(list(self._updates.values())))
         except RunError as error:
             entry["error"] = str(error)
@@ -156,6 +169,11 @@ class Coordinator:
             self._updates.clear()
             self._reasons.clear()
         return missing
+
+    def _can_end(self, closing: bool) -> bool:
+        """Whether there are sums, and never again sites enough for another one."""
+        remaining = len(self.sites) - len(self._withdrawn)
+        return not closing and self.next_round > 0 and remaining < self.min_sites
 
     def _took_part(self, site: str, closing: bool) -> bool:
         if closing:

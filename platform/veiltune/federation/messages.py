@@ -51,6 +51,8 @@ class Reply:
     update: Payload | None
     reason: str | None = None
     """Why there is no update, in a sentence that names no private text; None in a closing round."""
+    withdrawn: bool = False
+    """Whether the site takes part in no further round of training."""
 
     def to_arrays(self) -> Arrays:
         """The reply as named byte arrays."""
@@ -59,6 +61,7 @@ class Reply:
             "round": self.round,
             "applied": self.applied,
             "reason": self.reason,
+            "withdrawn": self.withdrawn,
         }
         arrays: Arrays = {REPLY: _to_array(head)}
         if self.update is not None:

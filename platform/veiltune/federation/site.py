@@ -6,6 +6,7 @@ site's name and the round, and everything it needs later is on its disk before i
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from veiltune.adapter import flatten, save_adapter, unflatten, vector_sha256
 from veiltune.data.encoding import EncodedExamples
-from veiltune.errors import DataError, RunError, VeiltuneError
+from veiltune.errors import DataError, RunError, VeiltuneError, Withdrawal
 from veiltune.federation.codec import UpdateCodec
 from veiltune.federation.messages import Reply, Task
 from veiltune.federation.payload import BEGINNING, Origin, Payload, extend_history, read_payload
@@ -83,6 +84,7 @@ class Site:
         folder: The site's own folder for its state, its log and its adapters.
         frozen_sha256: The frozen model's fingerprint when the job began.
         min_sites: The fewest sites in a sum that this site takes in.
+        admit: Raises if the site's own rules forbid this job; asked before each task.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Site:
         folder: Path,
         frozen_sha256: str,
         min_sites: int,
+        admit: Callable[[], None],
     ) -> None:
         self.name = name
         self.job = job
@@ -110,6 +113,7 @@ class Site:
         self.folder = folder
         self.frozen_sha256 = frozen_sha256
         self.min_sites = min_sites
+        self.admit = admit
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._start = flatten(trainer.encoder)
         self._take_up_state()
@@ -125,7 +129,9 @@ class Site:
         except Exception as error:
             note_failure(self.folder, task.round, error)
             self._take_up_state()
-            return Reply(self.name, task.round, self.state.applied, None, reason_for(error))
+            withdrawn = isinstance(error, Withdrawal)
+            reason = reason_for(error)
+            return Reply(self.name, task.round, self.state.applied, None, reason, withdrawn)
 
     def run(self, task: Task) -> Reply:
         """Does what `task` asks.
@@ -133,13 +139,15 @@ class Site:
         Raises:
             VeiltuneError: the round cannot be done at this site.
         """
+        self.admit()
         row = Measurements(task.round, self.name, examples=len(self.trainer.examples.context_ids))
         self._take_in(task, row)
         if self.state.applied < task.round:
             lacking = f"the sums from round {self.state.applied} to {task.round - 1}"
             return self._reply(task, reason=f"it lacks {lacking} and asks for them")
         if task.closing:
-            self._close(task, row)
+            if not (self.folder / FINAL_FILE).exists():
+                self._close(task, row)
             return self._reply(task)
         if self.state.trained == task.round:
             self._train(task, row)
@@ -184,7 +192,7 @@ class Site:
         start = time.perf_counter()
         done = self.trainer.train(task.round, generator(self.seed, "train", self.name, task.round))
         row.seconds_train = time.perf_counter() - start
-        row.train_loss, row.steps = done.loss, done.steps
+        row.train_loss, row.steps, row.epsilon = done.loss, done.steps, done.epsilon
         local = flatten(self.trainer.encoder)
         if self.evaluation.local_model and self.evaluation.due(task.round, task.rounds):
             start = time.perf_counter()

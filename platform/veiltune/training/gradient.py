@@ -4,6 +4,7 @@ The platform's own rule shuffles and takes the plain gradient. A private rule sa
 accounting assumes, clips each example, adds noise and charges the site's budget.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -21,8 +22,11 @@ GROUPED_BATCHES = 6
 class GradientRule(Protocol):
     """How a site turns its examples into a gradient on the encoder's parameters."""
 
-    def begin_round(self, round_index: int, examples: int, steps: int) -> None:
-        """Called before a round's first step; a rule that may not train raises here."""
+    def begin_round(self, round_index: int, examples: int, steps: int) -> float:
+        """Called before a round's first step; a rule that may not train raises here.
+
+        Returns the epsilon that the site has spent when the round is done; NaN where none is.
+        """
         ...
 
     def sample(
@@ -45,8 +49,9 @@ class GradientRule(Protocol):
 class PlainGradient:
     """The mean gradient over shuffled batches. It protects nothing."""
 
-    def begin_round(self, round_index: int, examples: int, steps: int) -> None:
+    def begin_round(self, round_index: int, examples: int, steps: int) -> float:
         """There is nothing to charge."""
+        return math.nan
 
     def sample(
         self, lengths: Sequence[int], batch_size: int, steps: int, generator: torch.Generator

@@ -69,6 +69,8 @@ class RoundOfTraining:
     loss: float
     """Mean training loss over the steps, in nats."""
     steps: int
+    epsilon: float
+    """What the site has spent, this round included; NaN without differential privacy."""
 
 
 class LocalTrainer:
@@ -101,7 +103,7 @@ class LocalTrainer:
         if self.config.optimizer_state == "reset":
             self.optimizer = self._new_optimizer()
         lengths = [len(ids) for ids in self.examples.context_ids]
-        self.rule.begin_round(round_index, len(lengths), self.steps)
+        epsilon = self.rule.begin_round(round_index, len(lengths), self.steps)
         losses = []
         batches = self.rule.sample(lengths, self.config.batch_size, self.steps, generator)
         for step, indices in enumerate(batches, start=round_index * self.steps):
@@ -120,7 +122,7 @@ class LocalTrainer:
                 f"parameters became infinite or NaN; lower training.learning_rate or set "
                 f"training.gradient_clip"
             )
-        return RoundOfTraining(loss, len(losses))
+        return RoundOfTraining(loss, len(losses), epsilon)
 
     def state(self) -> dict[str, Any]:
         """The optimizer's state, for a restart."""

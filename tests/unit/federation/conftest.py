@@ -34,8 +34,9 @@ class Rule(PlainGradient):
         self.site = site
         self.before = before
 
-    def begin_round(self, round_index: int, examples: int, steps: int) -> None:
+    def begin_round(self, round_index: int, examples: int, steps: int) -> float:
         self.before(self.site, round_index)
+        return float("nan")
 
 
 def nothing(site: str, round_index: int) -> None:
@@ -82,6 +83,7 @@ class Federation:
             self.folder.site(name),
             frozen or self.model.fingerprint(),
             self.min_sites,
+            lambda: None,
         )
 
     def sites(self) -> list[Site]:
