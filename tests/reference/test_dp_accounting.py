@@ -6,15 +6,24 @@ checked here too, since for subsampled mechanisms at large it need not be (Lebed
 """
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.rdp import RdpAccountant
+from opacus.accountants import PRVAccountant
 from scipy.special import logsumexp
 
-from veiltune_privacy.dp.accounting import ORDERS, Release, calibrate, prv_epsilon, rdp_epsilon
+from veiltune_privacy.dp.accounting import (
+    ORDERS,
+    RELATIVE_ERROR,
+    Release,
+    calibrate,
+    prv_epsilon,
+    rdp_epsilon,
+)
 
 GRID = [
     (noise, rate, steps, delta)
@@ -53,6 +62,20 @@ def test_epsilon_is_googles(noise: float, rate: float, steps: int, delta: float)
     ours = prv_epsilon([release], delta)
     assert ours.accountant == "prv"
     assert ours.epsilon == pytest.approx(theirs, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "steps"), [(0.81, 0.0533, 200), (5.47, 0.0533, 200), (3.0, 0.3, 240)]
+)
+def test_epsilon_is_opacus_own_at_equal_error(noise: float, rate: float, steps: int) -> None:
+    release = Release(noise, rate, steps)
+    accountant = PRVAccountant()
+    accountant.history = [(noise, rate, steps)]
+    error = RELATIVE_ERROR * rdp_epsilon([release], 1e-5)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # Opacus warns where its best order is its last
+        theirs = accountant.get_epsilon(1e-5, eps_error=error)
+    assert prv_epsilon([release], 1e-5).epsilon == pytest.approx(theirs, rel=1e-5)
 
 
 @pytest.mark.parametrize(("noise", "rate", "steps", "delta"), GRID)

@@ -22,7 +22,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from opacus.accountants import PRVAccountant
+from opacus.accountants.analysis.prv import (
+    Domain,
+    PoissonSubsampledGaussianPRV,
+    TruncatedPrivacyRandomVariable,
+    compose_heterogeneous,
+    discretize,
+)
 from opacus.accountants.analysis.rdp import compute_rdp
 
 from veiltune.errors import SpecificationError
@@ -38,7 +44,7 @@ CLOSENESS = 1e-3
 """Calibrated noise spends at least this close to its target, relative to it."""
 # Opacus evaluates exp(t) over the whole range of the loss, which must not overflow.
 _LARGEST_LOSS = 500.0
-# Its proof of the range of the loss is for errors below one; see its compute_safe_domain_size.
+# The range of the loss below is enough for errors below one.
 _LARGEST_ERROR = 0.5
 # The finest mesh worth its time, about a second; coarser ones only raise the bound.
 _LARGEST_MESH = 2**21
@@ -267,7 +273,7 @@ def _prv(runs: tuple[Release, ...], delta: float, fast: float) -> float:
     """
     steps = sum(run.steps for run in runs)
     delta_error = delta / 1000
-    # The range of the loss that Opacus will cover; Gopi et al. 2021, remark 5.6.
+    # The range of the loss that has to be covered; Gopi et al. 2021, remark 5.6.
     loss = 3 + max(
         _rdp(runs, delta_error / 4),
         *(_rdp((_one_step(run),), delta_error / (8 * steps)) for run in runs),
@@ -277,18 +283,30 @@ def _prv(runs: tuple[Release, ...], delta: float, fast: float) -> float:
     # A transform and a power of it round to about this much probability.
     if steps * np.finfo(float).eps > delta_error:
         raise _NoAnswer("delta is too small for so many steps in floating point")
+    # Mesh times this is the error in epsilon; Gopi et al. 2021, theorem 5.5.
     per_mesh = math.sqrt(steps * math.log(12 / delta_error) / 2)
     error = max(RELATIVE_ERROR * fast, 2 * loss * per_mesh * len(runs) / _LARGEST_MESH)
     if error > min(_LARGEST_ERROR, 0.05 * fast):
         raise _NoAnswer("a mesh fine enough for the distribution of the loss would be too large")
-    accountant = PRVAccountant()
-    accountant.history = [(run.noise_multiplier, run.sample_rate, run.steps) for run in runs]
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            # Opacus looks for the best of its own orders and warns where that is the last one,
-            # which only widens the range.
+            # Where a distribution ends, Opacus takes logarithms of zero and means it; an integral
+            # that does not converge shows in the mean, which discretize checks.
             warnings.simplefilter("ignore")
-            epsilon = float(accountant.get_epsilon(delta, eps_error=error, delta_error=delta_error))
+            domain = Domain.create_aligned(-loss, loss, error / per_mesh)
+            parts = [
+                TruncatedPrivacyRandomVariable(
+                    PoissonSubsampledGaussianPRV(run.sample_rate, run.noise_multiplier),
+                    domain.t_min,
+                    domain.t_max,
+                )
+                for run in runs
+            ]
+            composed = compose_heterogeneous(
+                [discretize(part, domain) for part in parts], [run.steps for run in runs]
+            )
+            _, _, upper = composed.compute_epsilon(delta, delta_error, error)
+            epsilon = float(upper)
     except (ArithmeticError, ValueError, RuntimeError) as failure:
         raise _NoAnswer("the distribution of the loss could not be composed") from failure
     if not math.isfinite(epsilon):
