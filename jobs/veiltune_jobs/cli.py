@@ -205,8 +205,10 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     print(
         f"{summary['upload_bytes_per_site_round']} bytes up and "
         f"{summary['download_bytes_per_site_round']} down per site and round; "
-        f"epsilon: {_epsilon(summary['epsilon'])}; encryption: {summary['encryption'] or 'none'}; {summary['seconds']:.0f} s"
+        f"{summary['seconds']:.0f} s"
     )
+    print(f"epsilon spent: {_epsilon(summary['epsilon'])}")
+    print(f"encryption: {summary['encryption'] or 'none'}")
     if summary["clipped"]:
         print(
             f"{summary['clipped']} values were out of range when they were sent; what was cut off "

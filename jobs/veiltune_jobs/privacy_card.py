@@ -48,12 +48,16 @@ def write(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> None:
 def statements(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> dict[str, Any]:
     """What holds for a run of `spec`, as plain values."""
     public = exchange.public_part(spec, folder)
-    encryption = public and {
-        **exchange.describe(spec, public.parameters),
-        "key_fingerprint": public.fingerprint,
-        "key": "one for all sites, made for this run, "
-        + ("destroyed at its end" if summary["status"] == "complete" else "kept to go on"),
-    }
+    encryption = (
+        None
+        if public is None
+        else {
+            **exchange.describe(spec, public.parameters),
+            "key_fingerprint": public.fingerprint,
+            "key": "one for all sites, made for this run, "
+            + ("destroyed at its end" if summary["status"] == "complete" else "kept to go on"),
+        }
+    )
     noised = private_training.describe(spec, summary["examples"])
     private = noised is not None and noised["noise"] != "seeded"
     threats = {
