@@ -283,7 +283,7 @@ def _prv(runs: tuple[Release, ...], delta: float, fast: float) -> float:
     # A transform and a power of it round to about this much probability.
     if steps * np.finfo(float).eps > delta_error:
         raise _NoAnswer("delta is too small for so many steps in floating point")
-    # Mesh times this is the error in epsilon; Gopi et al. 2021, theorem 5.5.
+    # Mesh times this is the error in epsilon; Gopi et al. 2021, section 5.
     per_mesh = math.sqrt(steps * math.log(12 / delta_error) / 2)
     error = max(RELATIVE_ERROR * fast, 2 * loss * per_mesh * len(runs) / _LARGEST_MESH)
     if error > min(_LARGEST_ERROR, 0.05 * fast):
