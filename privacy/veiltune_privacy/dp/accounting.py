@@ -107,8 +107,8 @@ def rdp_epsilon(releases: Sequence[Release], delta: float) -> float:
 def prv_epsilon(releases: Sequence[Release], delta: float) -> Spent:
     """A tight upper bound on epsilon of all `releases` together.
 
-    Where the tight accountant cannot answer, or answers with more than the fast one, the fast
-    bound is returned with a sentence that says so. The choice depends on the releases alone.
+    Where the tight accountant cannot answer, the fast bound is returned with a sentence that says
+    so. The choice depends on the releases and delta alone.
 
     Raises:
         SpecificationError: `delta` is not between 0 and 1.
@@ -253,12 +253,9 @@ def _spent(runs: tuple[Release, ...], delta: float) -> Spent:
     if not runs:
         return Spent(fast, "rdp")
     try:
-        tight = _prv(runs, delta, fast)
+        return Spent(_prv(runs, delta, fast), "prv")
     except _NoAnswer as reason:
         return Spent(fast, "rdp", f"epsilon is the moments' bound, since {reason}")
-    if tight > fast:
-        return Spent(fast, "rdp", "epsilon is the moments' bound, which is the lower one here")
-    return Spent(tight, "prv")
 
 
 class _NoAnswer(Exception):

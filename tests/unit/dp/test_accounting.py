@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import log_ndtr, ndtr
 
 from veiltune.errors import SpecificationError
+from veiltune_privacy.dp import accounting
 from veiltune_privacy.dp.accounting import (
     CLOSENESS,
     RELATIVE_ERROR,
@@ -147,6 +148,17 @@ def test_calibrated_noise_spends_the_target_and_not_more(
     assert epsilon * (1 - CLOSENESS) <= spent.epsilon <= epsilon
     assert noise == float(f"{noise:.5g}")
     assert rdp_epsilon([Release(noise, sample_rate, steps)], DELTA) > epsilon  # it is the tight one
+
+
+def test_the_search_stops_at_the_right_side_of_a_step_in_the_curve() -> None:
+    """A curve just above the target up to 1.5, and well below it from there on."""
+
+    def spent(noise: float) -> float:
+        return 2.001 if noise < 1.5 else 1.5
+
+    noise = accounting._search(spent, 2.0, (1.0, spent(1.0)), (2.0, spent(2.0)))
+    assert noise == pytest.approx(1.5, rel=1e-3)
+    assert spent(noise) == 1.5
 
 
 def test_a_smaller_budget_needs_more_noise() -> None:

@@ -200,6 +200,20 @@ def test_changing_every_row_without_its_hash_is_noticed_at_the_first(charged: Le
         charged.verify()
 
 
+def test_a_row_changed_together_with_its_hash_is_noticed_at_the_next(charged: Ledger) -> None:
+    """Whoever hides a row has to compute every later hash too."""
+    with closing(sqlite3.connect(charged.path)) as connection:
+        fields = "number, time, job, round, noise_multiplier, sample_rate, steps, mechanism, delta"
+        rows = f"SELECT {fields}, budget_epsilon, note FROM entries WHERE number = 2"
+        (row,) = connection.execute(rows).fetchall()
+        changed = (*row[:6], 1, *row[7:])
+        forged = ledger_module._link(charged.entries()[0].hash, changed)
+        connection.execute("UPDATE entries SET steps = 1, hash = ? WHERE number = 2", (forged,))
+        connection.commit()
+    with pytest.raises(LedgerError, match="entry 3 or the one before it was changed"):
+        charged.verify()
+
+
 def test_an_older_copy_is_noticed_by_who_knows_better(charged: Ledger) -> None:
     older = charged.path.read_bytes()
     charge(charged, 3)
