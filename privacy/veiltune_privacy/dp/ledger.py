@@ -18,19 +18,19 @@ import math
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from veiltune.errors import RunError
+from veiltune.errors import Withdrawal
 from veiltune_privacy.dp.accounting import Release, Spent, prv_epsilon, rdp_epsilon
+from veiltune_privacy.dp.ledger_file import LedgerError, connect, reading, sync, writing
+
+__all__ = ["BudgetExceeded", "Entry", "Ledger", "LedgerError"]
 
 FORMAT = "veiltune ledger 1"
-WAIT_S = 120.0
-"""Seconds to wait for another process that is charging."""
 
 _TABLES = """
 CREATE TABLE about (format TEXT, dataset_sha256 TEXT, examples INTEGER);
@@ -47,11 +47,7 @@ _FIELDS = (
 )
 
 
-class LedgerError(RunError):
-    """A ledger cannot be used as it is, so nothing may be charged and nothing may be released."""
-
-
-class BudgetExceeded(RunError):
+class BudgetExceeded(Withdrawal):
     """A round would spend more than the site allows; nothing was charged."""
 
 
@@ -101,7 +97,7 @@ class Ledger:
         """
         if not path.exists():
             raise LedgerError(f"expected a ledger, but there is no file {path}; give its path")
-        with _reading(path) as connection:
+        with reading(path) as connection:
             dataset_sha256, examples = _about(connection, path)
         return cls(path, dataset_sha256=dataset_sha256, examples=examples)
 
@@ -127,7 +123,7 @@ class Ledger:
             BudgetExceeded: it would be more; nothing was added.
             LedgerError: the ledger cannot be read, trusted or written; nothing may be released.
         """
-        with _writing(self.path) as connection:
+        with writing(self.path) as connection:
             entries = self._checked(connection)
             spent = _within([e.release for e in entries] + [release], delta, budget_epsilon)
             if not (math.isfinite(spent.epsilon) and spent.epsilon <= budget_epsilon):
@@ -175,7 +171,7 @@ class Ledger:
         Raises:
             LedgerError: the ledger is damaged or cannot be read.
         """
-        with _reading(self.path) as connection:
+        with reading(self.path) as connection:
             return self._checked(connection)
 
     def verify(self) -> None:
@@ -213,7 +209,7 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".ledger-", dir=folder) as scratch:
                 new = Path(scratch) / "new"
-                with closing(_connect(new, "rwc")) as connection:
+                with closing(connect(new, "rwc")) as connection:
                     connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
                     connection.execute("BEGIN")
                     about = (FORMAT, self.dataset_sha256, self.examples)
@@ -221,12 +217,12 @@ class Ledger:
                     connection.execute("INSERT INTO head VALUES (0, ?)", (self._previous([]),))
                     connection.execute("COMMIT")
                 new.chmod(0o600)
-                _sync(new)
+                sync(new)
                 try:
                     os.link(new, self.path)
                 except FileExistsError:
                     return  # another process made it first
-                _sync(folder)
+                sync(folder)
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(
                 f"cannot make the ledger {self.path} ({error}); give a folder that can be written, "
@@ -286,70 +282,9 @@ def _link(previous: str, values: tuple[Any, ...]) -> str:
     return hashlib.sha256(json.dumps([previous, *values], default=repr).encode()).hexdigest()
 
 
-# SQLite
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that begins no transaction by itself and writes through to the disk."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)
-    # The journal is deleted to commit; EXTRA also syncs the folder, so that it stays deleted.
-    connection.execute("PRAGMA synchronous = EXTRA")
-    return connection
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One consistent view of the file, which need not be writable.
-
-    It is opened for writing where it can be: what a process that was killed left half done is
-    rolled back by whoever comes next.
-    """
-    with _in_sentences(path), closing(_connect(path, "rw")) as connection:
-        connection.execute("BEGIN")
-        yield connection
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file for this process alone; committed at the end, untouched after an error."""
-    with _in_sentences(path), closing(_connect(path, "rw")) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.execute("COMMIT")
-
-
-@contextmanager
-def _in_sentences(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        match code:
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                what = f"another process has held it for {WAIT_S:g} s; wait for that one"
-            case sqlite3.SQLITE_FULL:
-                what = "its disk is full; make room"
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
-                what = "it cannot be read and written; give back the permission, or mount it so"
-            case sqlite3.SQLITE_IOERR:
-                what = f"its disk failed ({error}); make room or repair it"
-            case _:
-                what = f"it is damaged ({error}); bring back an undamaged copy"
-        raise LedgerError(f"the ledger {path} must be whole and writable, but {what}") from error
-
-
 def _about(connection: sqlite3.Connection, path: Path) -> tuple[str, int]:
     """The fingerprint and the size of the data set that the ledger is of."""
     rows = connection.execute("SELECT format, dataset_sha256, examples FROM about").fetchall()
     if len(rows) != 1 or rows[0][0] != FORMAT:
         raise LedgerError(f"{path} must be a ledger of the kind {FORMAT!r}; give a ledger's path")
     return rows[0][1], rows[0][2]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

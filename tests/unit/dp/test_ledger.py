@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from veiltune_privacy.dp import ledger as ledger_module
+from veiltune_privacy.dp import ledger_file
 from veiltune_privacy.dp.accounting import Release, Spent, calibrate, prv_epsilon
 from veiltune_privacy.dp.ledger import BudgetExceeded, Ledger, LedgerError
 
@@ -82,7 +83,7 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
     """SQLite syncs the file, its journal and their folder, and has no journal left to lose."""
-    with closing(ledger_module._connect(open_ledger(tmp_path).path, "rw")) as connection:
+    with closing(ledger_file.connect(open_ledger(tmp_path).path, "rw")) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
@@ -287,8 +288,8 @@ def test_a_read_only_ledger_can_be_read_and_not_charged(
     charged: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opened read-only, since a test that runs as root may write whatever it likes."""
-    connect = ledger_module._connect
-    monkeypatch.setattr(ledger_module, "_connect", lambda path, mode: connect(path, "ro"))
+    connect = ledger_file.connect
+    monkeypatch.setattr(ledger_file, "connect", lambda path, mode: connect(path, "ro"))
     assert len(charged.entries()) == 3
     with pytest.raises(LedgerError, match="it cannot be read and written"):
         charge(charged, 3)
@@ -365,7 +366,7 @@ def test_processes_take_turns_and_together_stay_within_the_budget(tmp_path: Path
 
 
 def test_one_that_waits_too_long_says_so(charged: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(ledger_file, "WAIT_S", 0.01)
     with closing(sqlite3.connect(charged.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match="another process has held it"):
