@@ -17,14 +17,14 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from veiltune.config import Section
-from veiltune.errors import RunError, UserError
+from veiltune.errors import UserError, Withdrawal
 
 
 class PolicyError(UserError):
     """A policy file cannot be read or understood; nothing is let through."""
 
 
-class PolicyRefusal(RunError):
+class PolicyRefusal(Withdrawal):
     """A job asks for more than the site's policy gives; `rules` names what it breaks."""
 
     def __init__(self, message: str, rules: tuple[str, ...]) -> None:
