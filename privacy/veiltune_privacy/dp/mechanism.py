@@ -25,7 +25,7 @@ from veiltune.adapter import PromptEncoder
 from veiltune.errors import SpecificationError
 from veiltune_privacy.dp.clipping import bounded, clip_factors, row_norms
 from veiltune_privacy.dp.shared_activations import SharedActivations, example_norms, weighted_sum
-from veiltune_privacy.dp.system_noise import system_normals
+from veiltune_privacy.dp.system_noise import add_system_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,20 +144,19 @@ class EncoderRelease:
             parameter.summed_grad = None
 
 
-def _add_system_noise(optimizer: Any) -> None:
-    """What Opacus' `add_noise` does, with the operating system's noise, added in float64."""
-    deviation = optimizer.noise_multiplier * optimizer.max_grad_norm
+def _add_noise(optimizer: Any) -> None:
+    """What Opacus' `add_noise` does, with the operating system's noise and no copy."""
     for parameter in optimizer.params:
-        clean = parameter.summed_grad
-        noise = system_normals(clean.numel()).view(clean.shape).to(clean.device)
-        parameter.grad = noise.mul_(deviation).add_(clean).to(parameter.dtype)
+        parameter.grad = parameter.summed_grad.contiguous()
+        parameter.summed_grad = None
+        add_system_noise(parameter.grad, optimizer.noise_multiplier * optimizer.max_grad_norm)
 
 
 class _SystemNoise(DPOptimizer):
     def add_noise(self) -> None:
-        _add_system_noise(self)
+        _add_noise(self)
 
 
 class _SystemNoiseForSums(DPOptimizerFastGradientClipping):
     def add_noise(self) -> None:
-        _add_system_noise(self)
+        _add_noise(self)

@@ -55,9 +55,9 @@ class PrivateGradient:
         space: What is clipped and noised: the gradient of the prompt (`output`), or that of the
             encoder's parameters (`encoder`).
         noise: `system` draws samples and noise from the operating system's cryptographic source;
-            its noise takes about a tenth of a second for a million parameters, which matters in
-            encoder space alone. `seeded` draws samples from the generator that training gives and
-            noise from `seed`: repeatable and therefore not private, for tests.
+            its noise takes 30 milliseconds for a million numbers, which matters in encoder space
+            alone. `seeded` draws samples from the generator that training gives and noise from
+            `seed`: repeatable and therefore not private, for tests.
         seed: The seed of `seeded` noise, another at every site; None with `system`.
         batch_size: The expected size of a sample. The rate is this over the site's examples, and
             sums are divided by it. A sampler that is asked for another size refuses.

@@ -24,8 +24,8 @@ from veiltune.adapter import PromptEncoder
 from veiltune_privacy.dp.clipping import DpError
 
 # Squared norms are sums of terms that may cancel, so they are taken in double precision, for as
-# many examples at once as make this many numbers.
-NUMBERS_AT_ONCE = 2**21
+# many examples at once as keep these many numbers in the processor's cache.
+NUMBERS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class SharedActivations:
         """Every site's derivatives for `cotangents` `(examples, tokens, width)` of the prompt."""
         sites = []
         flowing = cotangents
+        # The last layer is linear, so what is changed in place below is never the argument.
         for index in reversed(range(len(self._inputs))):
             layer, inputs = self._encoder.mlp_head[index], self._inputs[index]
             if isinstance(layer, nn.Linear):
@@ -79,7 +80,7 @@ class SharedActivations:
                 sites.append(Site((weight,), (f"mlp_head.{index}.bias",), flowing))
                 flowing = flowing @ layer.weight
             else:
-                flowing = flowing * (inputs > 0)
+                flowing.mul_(inputs > 0)
         if self._encoder.kind == "lstm":
             more, flowing = _lstm_backward(self._encoder.lstm_head, self._runs, flowing)
             sites += more

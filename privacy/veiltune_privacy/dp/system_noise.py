@@ -44,12 +44,22 @@ class SecretStream:
 
 def system_normals(count: int) -> Tensor:
     """Standard normal numbers, float64 `(count,)`, on the CPU."""
-    stream = SecretStream()
-    normals = torch.empty(count, dtype=torch.float64)
-    for start in range(0, count, AT_ONCE):
-        part = normals[start : start + AT_ONCE]
-        part.copy_(_normals(stream, len(part)))
+    normals = torch.zeros(count, dtype=torch.float64)
+    add_system_noise(normals, 1.0)
     return normals
+
+
+def add_system_noise(values: Tensor, deviation: float) -> None:
+    """Each of `values`, which are changed, has normal noise of this standard deviation added.
+
+    The addition is in double precision and rounded once, and takes next to no memory.
+    """
+    stream = SecretStream()
+    flat = values.view(-1)
+    for start in range(0, len(flat), AT_ONCE):
+        part = flat[start : start + AT_ONCE]
+        noise = _normals(stream, len(part)).mul_(deviation).to(values.device)
+        part.copy_(noise.add_(part))
 
 
 def system_sample(examples: int, rate: float) -> list[int]:
