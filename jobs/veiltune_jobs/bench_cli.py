@@ -83,6 +83,31 @@ def encryption(
     _show(figures, as_json)
 
 
+@bench_app.command()
+def clipping(
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Measured steps of each kind; 5 unless given.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tiny model, for a look; not to be quoted.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the private step against the plain one, and against Opacus."""
+    from dataclasses import replace
+
+    from veiltune_analysis.bench import ClippingPlan, bench_clipping, table
+
+    plan = ClippingPlan.quick() if quick else ClippingPlan.full()
+    plan = plan if repeats is None else replace(plan, repeats=repeats)
+    figures = bench_clipping(plan, _say)
+    if as_json:
+        _show(figures, as_json)
+        return
+    print(f"{table(figures.pop('rows'))}\n")
+    _show(figures, as_json)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
