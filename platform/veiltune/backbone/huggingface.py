@@ -6,6 +6,7 @@ once, as a cached prefix, instead of once an example. Single examples' gradients
 route: each example has its own derivative of the one cached prefix.
 """
 
+import copy
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from veiltune.backbone.frozen import LabelBatch, mean_losses
 from veiltune.errors import BackboneError
@@ -116,10 +116,7 @@ class HuggingFaceModel:
         and one pass pulls them all back through the prefix.
         """
         prompt = prompt.to(self.model.dtype).requires_grad_()
-        # Attention in elementary operations, whose derivatives can be taken for many examples at
-        # once; a fused kernel's are taken one by one.
-        with sdpa_kernel(SDPBackend.MATH):
-            cache = self.model.base_model(inputs_embeds=prompt, use_cache=True).past_key_values
+        cache = self._elementary.base_model(inputs_embeds=prompt, use_cache=True).past_key_values
         shared: list[Tensor] = []
         leaves: list[Tensor] = []
         for layer in cache.layers:
@@ -156,6 +153,18 @@ class HuggingFaceModel:
         with torch.no_grad():
             expected = self._with_embeddings(prompt, batch).float()
             return self._agrees(lambda: self._with_prefix(prompt, batch).float(), expected)
+
+    @cached_property
+    def _elementary(self) -> Any:
+        """The same weights behind attention in elementary operations.
+
+        Their derivatives can be taken for many examples at once; a fused kernel's are taken one by
+        one. torch's own switch for this is the whole process's, and sites may work in threads.
+        """
+        weights = [*self.model.parameters(), *self.model.buffers()]
+        model = copy.deepcopy(self.model, {id(weight): weight for weight in weights})
+        model.set_attn_implementation("eager")
+        return model
 
     @cached_property
     def _shares_gradients(self) -> bool:
