@@ -36,6 +36,9 @@ class RuntimeConfig(Section):
     """Sites that work at the same time; None means all of them."""
     poll_s: float | None = Field(default=0.05, gt=0)
     """Seconds between two questions of a site to the server; None keeps NVFlare's defaults."""
+    policies: Path | None = None
+    """A folder with the sites' own policies, `<site>.yaml`, each read by its site alone; None asks
+    no policy. A site whose policy is missing there takes part in nothing."""
     progress: bool = True
     """Show progress while the job runs."""
 
@@ -119,14 +122,23 @@ def with_absolute_paths(spec: JobSpec) -> JobSpec:
     path, name = spec.data.path, spec.backbone.name
     local = name != EMBEDDED and Path(name).expanduser().is_dir()
     sections: dict[str, Section] = {
-        "data": spec.data.model_copy(
-            update={"path": None if path is None else path.expanduser().absolute()}
-        ),
+        "data": spec.data.model_copy(update={"path": _absolute(path)}),
         "runtime": spec.runtime.model_copy(
-            update={"output": spec.runtime.output.expanduser().absolute()}
+            update={
+                "output": spec.runtime.output.expanduser().absolute(),
+                "policies": _absolute(spec.runtime.policies),
+            }
         ),
     }
+    private = spec.privacy.example_level
+    if private.ledger is not None:
+        shared = private.model_copy(update={"ledger": _absolute(private.ledger)})
+        sections["privacy"] = spec.privacy.model_copy(update={"example_level": shared})
     if local:
         folder = str(Path(name).expanduser().absolute())
         sections["backbone"] = spec.backbone.model_copy(update={"name": folder})
     return spec.model_copy(update=sections)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.expanduser().absolute()

@@ -1,6 +1,6 @@
 """How a job's training is made private: delta, noise, the site's ledger, the gradient rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from json import dumps
@@ -23,6 +23,7 @@ from veiltune_privacy.dp.accounting import (
 )
 from veiltune_privacy.dp.ledger import Ledger, LedgerError
 from veiltune_privacy.dp.rule import Charge, PrivateGradient
+from veiltune_privacy.policy import JobFacts, check_job, load_policy
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def site_charge(
         ledger = Ledger(path, dataset_sha256=examples_sha256(rows), examples=examples)
         trained = {row["round"] for row in read_rows(folder.site(name)) if row["steps"]}
         ledger.expect_at_least(len(trained), job)
-        spent = ledger.charge(
+        ledger.charge(
             job=job,
             round_index=round_index,
             release=allowed.round,
@@ -130,9 +131,39 @@ def site_charge(
             delta=allowed.delta,
             budget_epsilon=allowed.epsilon,
         )
-        return spent.epsilon
+        return ledger.spent(allowed.delta).epsilon
 
     return charge
+
+
+def admission(
+    spec: JobSpec, name: str, allowed: Budget | None, parameters: int
+) -> Callable[[], None]:
+    """What refuses the job at the site `name` where the site's own policy does.
+
+    The policy is read anew each time, so that a change takes effect at once.
+    """
+    folder = spec.runtime.policies
+    seeded = spec.privacy.example_level.noise == "seeded"
+    private = None if seeded else allowed
+
+    def admit() -> None:
+        if folder is None:
+            return
+        facts = JobFacts(
+            site=name,
+            epsilon=private.epsilon if private else None,
+            delta=private.delta if private else None,
+            encrypted=spec.privacy.encryption.encrypted,
+            min_sites=spec.min_sites(),
+            sites=len(spec.sites()),
+            adapter_kind=spec.adapter.encoder,
+            parameters=parameters,
+            metrics=(),
+        )
+        check_job(load_policy(folder / f"{name}.yaml"), facts)
+
+    return admit
 
 
 def ledger_path(spec: JobSpec, folder: RunFolder, name: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from veiltune.adapter import build_encoder
+from veiltune.adapter import build_encoder, encoder_parameters
 from veiltune.backbone import FrozenModel, load_backbone
 from veiltune.data import Dataset, EncodedExamples, Example, Template, encode, partition
 from veiltune.data import load_dataset as read_dataset
@@ -97,7 +97,9 @@ def make_site(
         folder.site(name),
         frozen,
         spec.min_sites(),
-        lambda: None,
+        private_training.admission(
+            spec, name, allowed, encoder_parameters(spec.adapter, model.width)
+        ),
     )
 
 
