@@ -91,8 +91,8 @@ def bench_clipping(plan: ClippingPlan, say: Callable[[str], None]) -> dict[str, 
     """Rows of ratios of medians of CPU seconds, taken in turns on one thread.
 
     `step_ratio` is to the step without privacy, `memory_ratio` that of the peaks above the loaded
-    language model, `opacus_ratio` how many times longer Opacus' fastest mode takes. None is what a
-    row does not measure.
+    language model, `opacus_ratio` how many times longer Opacus' fastest mode takes, which is one in
+    encoder space. None is what a row does not measure.
     """
     rows: list[dict[str, Any]] = []
     with torch_threads(THREADS), _hooks_on_embeddings():
@@ -133,7 +133,6 @@ def _rows(
         assert way.space is not None
         ours = seconds[way.name]
         norm_error, sum_error = bench.errors(way.space)
-        against_opacus = theirs and way.space == "encoder"
         yield {
             "encoder": measure.kind,
             "params": encoder_parameters(bench.adapter(), plan.shape.width),
@@ -142,7 +141,7 @@ def _rows(
             "noise": way.noise,
             "step_ratio": ratio_of_medians(ours, seconds[PLAIN.name]),
             "memory_ratio": peaks[way] / peaks[PLAIN] if way in peaks else None,
-            "opacus_ratio": min(map(median, theirs)) / median(ours) if against_opacus else None,
+            "opacus_ratio": min(map(median, theirs)) / median(ours) if theirs else None,
             "norm_rel_err": norm_error,
             "sum_err": sum_error,
             "cpu_seconds": median(ours),
