@@ -67,6 +67,7 @@ class Coordinator:
         self._updates: dict[str, Payload] = {}
         self._reasons: dict[str, str] = {}
         self._withdrawn: set[str] = set()
+        self._left: dict[str, str] = {}
         self._closed = False
 
     @property
@@ -148,11 +149,12 @@ class Coordinator:
         closing = self.next_round >= self.rounds
         present = {s for s in self.sites if self._took_part(s, closing)}
         missing = {s: self._reasons.get(s, "no answer") for s in self.sites if s not in present}
-        entry: dict[str, Any] = {"round": self.next_round, "missing": missing}
+        entry: dict[str, Any] = {"round": self.next_round, "missing": {**self._left, **missing}}
         try:
             needed = 1 if closing else self.min_sites
             if len(present) < needed and self._can_end(closing):
-                entry["ended"] = True
+                # The closing round has this round's number, and so says who was missing in it.
+                self._left = missing
                 self.rounds = self.next_round
             elif len(present) < needed:
                 raise self._too_few(needed, present, missing)
