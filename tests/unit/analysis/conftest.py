@@ -65,6 +65,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             "test_accuracy": None,
             "upload_bytes_per_site_round": 1024,
             "download_bytes_per_site_round": 2048,
+            "clipped": 0,
             "epsilon": None,
             "encryption": None,
             "adapter_sha256": "ab" * 32,
@@ -111,5 +112,7 @@ def row(at: int, site: str, loss: float, *, closing: bool) -> dict[str, Any]:
         "seconds_decode": 0.0,
         "upload_bytes": 0 if closing else 1024,
         "download_bytes": 2048,
+        "clipped": 0,
+        "error_bound": 0.0,
         "epsilon": unmeasured,
     }
