@@ -119,7 +119,13 @@ def site_charge(
                 f"got one of {steps} steps over {examples}; nothing was trained"
             )
         path = ledger_path(spec, folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"a ledger is kept in {path.parent}, which cannot be made ({error.strerror}); set "
+                f"privacy.example_level.ledger to a folder of the site's own"
+            ) from error
         ledger = Ledger(path, dataset_sha256=examples_sha256(rows), examples=examples)
         trained = {row["round"] for row in read_rows(folder.site(name)) if row["steps"]}
         ledger.expect_at_least(len(trained), job)

@@ -123,6 +123,8 @@ class Run:
         )
 
     def _run_engine(self, shared: SharedModel, tick: Tick) -> None:
+        for examples in self._examples().values():
+            private_training.budget(self.spec, examples)  # what no site can meet is told at once
         exchange.provide_keys(self.spec, self.folder)
         if self.spec.runtime.engine == "inline":
             self._run_inline(shared, tick)
