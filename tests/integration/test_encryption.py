@@ -128,7 +128,8 @@ def test_the_servers_view_of_an_encrypted_run(
     for each in received:
         reply = read_reply(each["arrays"])
         head = json.loads(each["arrays"]["reply"].tobytes())
-        assert set(head) == {"site", "round", "applied", "reason"} and head["reason"] is None
+        assert set(head) == {"site", "round", "applied", "reason", "withdrawn"}
+        assert head["reason"] is None
         if reply.update is not None:
             assert not compresses(reply.update.body, public.parameters)
     for name in sorted(stored):

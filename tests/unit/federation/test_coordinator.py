@@ -191,4 +191,4 @@ def test_a_reply_carries_no_more_than_it_says() -> None:
     arrays = reply("a").to_arrays()
     assert set(arrays) == {"reply", "update"}
     head = arrays["reply"].tobytes().decode()
-    assert head == '{"applied": 0, "reason": null, "round": 0, "site": "a"}'
+    assert head == '{"applied": 0, "reason": null, "round": 0, "site": "a", "withdrawn": false}'
