@@ -12,7 +12,7 @@ from veiltune.errors import SpecificationError
 from veiltune.federation.site_state import read_rows
 from veiltune.randomness import derive_seed
 from veiltune.records import RunFolder
-from veiltune.training import GradientRule, PlainGradient
+from veiltune.training import GradientRule, LocalTrainer, PlainGradient
 from veiltune_jobs.job import JobSpec
 from veiltune_privacy.dp.accounting import (
     Release,
@@ -21,6 +21,7 @@ from veiltune_privacy.dp.accounting import (
     default_delta,
     prv_epsilon,
 )
+from veiltune_privacy.dp.clipping import DpError
 from veiltune_privacy.dp.ledger import Ledger, LedgerError
 from veiltune_privacy.dp.rule import Charge, PrivateGradient
 from veiltune_privacy.policy import JobFacts, check_job, load_policy
@@ -143,17 +144,23 @@ def site_charge(
 
 
 def admission(
-    spec: JobSpec, name: str, allowed: Budget | None, parameters: int
+    spec: JobSpec, name: str, allowed: Budget | None, parameters: int, trainer: LocalTrainer
 ) -> Callable[[], None]:
-    """What refuses the job at the site `name` where the site's own policy does.
+    """What refuses a task at the site `name`: a missing private rule, or the site's own policy.
 
-    The policy is read anew each time, so that a change takes effect at once.
+    The rule is looked at and the policy is read before each task, so nothing that changes in
+    between goes unnoticed.
     """
     folder = spec.runtime.policies
     seeded = spec.privacy.example_level.noise == "seeded"
     private = None if seeded else allowed
 
     def admit() -> None:
+        if allowed is not None and not isinstance(trainer.rule, PrivateGradient):
+            raise DpError(
+                f"this job trains with differential privacy, but the rule in place at {name} is "
+                f"{type(trainer.rule).__name__}; nothing is trained"
+            )
         if folder is None:
             return
         facts = JobFacts(

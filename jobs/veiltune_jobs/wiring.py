@@ -98,7 +98,7 @@ def make_site(
         frozen,
         spec.min_sites(),
         private_training.admission(
-            spec, name, allowed, encoder_parameters(spec.adapter, model.width)
+            spec, name, allowed, encoder_parameters(spec.adapter, model.width), trainer
         ),
     )
 

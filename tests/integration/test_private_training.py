@@ -13,9 +13,11 @@ import yaml
 from veiltune.errors import Interrupted, RunError, SpecificationError
 from veiltune.federation.site_state import read_rows
 from veiltune.records import read_json
+from veiltune.training import PlainGradient
 from veiltune_jobs import private_training
 from veiltune_jobs.job import JobSpec, load_job
 from veiltune_jobs.run import Run
+from veiltune_jobs.wiring import build_site, make_coordinator
 from veiltune_privacy.dp.accounting import prv_epsilon
 from veiltune_privacy.dp.ledger import Ledger, LedgerError
 
@@ -203,6 +205,17 @@ def test_a_policy_of_the_site_refuses_the_job_and_the_others_go_on(
     (policies / "site-2.yaml").unlink()
     with pytest.raises(RunError, match="site-2: expected a site's policy"):
         Run(load_job(specification, settings)).execute(fresh=True)
+
+
+def test_a_site_whose_private_rule_is_gone_trains_nothing(specification: Path) -> None:
+    run = Run(private(specification))
+    run.folder.path.mkdir(parents=True)
+    run._begin()
+    site = build_site(str(run.folder.path), "site-1")
+    site.trainer.rule = PlainGradient()
+    reply = site.answer(make_coordinator(run.spec, run.folder).task("site-1"))
+    assert reply.update is None and reply.reason is not None and "PlainGradient" in reply.reason
+    assert not private_training.ledger_path(run.spec, run.folder, "site-1").exists()
 
 
 def test_a_killed_job_has_charged_what_it_released(specification: Path) -> None:
