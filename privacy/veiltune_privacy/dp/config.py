@@ -15,7 +15,7 @@ class ExampleLevelConfig(Section):
     """Differential privacy of single training examples, by DP-SGD at every site."""
 
     epsilon: float | None = Field(default=None, gt=0)
-    """What a site may spend over all rounds of the job; None trains without differential privacy."""
+    """What a site may spend over all rounds of the job; None: no differential privacy."""
     delta: float | None = Field(default=None, gt=0, lt=1)
     """The other half of the guarantee; None takes a value below one over the site's examples."""
     clip_norm: float = Field(default=0.03, gt=0)
