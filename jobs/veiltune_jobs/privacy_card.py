@@ -3,6 +3,7 @@
 The card is written for every run, so that a reader never has to guess from its absence.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from veiltune.records import RunFolder, write_json
@@ -59,6 +60,8 @@ def statements(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> dic
         }
     )
     noised = private_training.describe(spec, summary["examples"])
+    for site, each in (noised["sites"] if noised else {}).items():
+        each |= asdict(private_training.spent(spec, folder, site, each["examples"]))
     private = noised is not None and noised["noise"] != "seeded"
     threats = {
         FOLLOWING_SERVER: True if encryption else None,
@@ -129,7 +132,9 @@ def _dp_rows(noised: dict[str, Any] | None, epsilon: dict[str, float] | None) ->
     }
     for site, each in noised["sites"].items():
         rows[f"Site {site}"] = (
-            f"epsilon {epsilon[site]:.3f} spent at delta {each['delta']:.3g}; noise multiplier "
+            f"epsilon {epsilon[site]:.3f} spent at delta {each['delta']:.3g} "
+            f"({each['accountant'].upper()}{': ' + each['note'] if each['note'] else ''}); noise "
+            f"multiplier "
             f"{each['noise_multiplier']:g}, rate {each['sample_rate']:.4g}, "
             f"{each['steps_per_round']} steps a round, {each['examples']} examples"
         )

@@ -235,7 +235,7 @@ def describe(spec: JobSpec, examples: dict[str, int]) -> dict[str, Any] | None:
         "space": config.space,
         "clip_norm": config.clip_norm,
         "sampler": "Poisson",
-        "accountant": "PRV, with RDP asked before every round",
+        "accountant": "PRV where it can answer, else RDP",
         "noise": config.noise,
         "target_epsilon": config.epsilon,
         "ledger": "of this run alone" if config.ledger is None else "shared by jobs",

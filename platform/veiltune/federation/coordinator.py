@@ -208,6 +208,7 @@ class Coordinator:
             "round": reply.round,
             "applied": reply.applied,
             "reason": reply.reason,
+            "withdrawn": reply.withdrawn,
             "update": asdict(update.header) if update else None,
             "bytes": update.nbytes if update else 0,
             "refused": refusal,
