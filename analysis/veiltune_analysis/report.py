@@ -189,6 +189,8 @@ def _privacy(summary: Summary) -> str:
         + ", ".join(f"{site} {number(value)}" for site, value in summary.epsilon.items())
         + "."
     )
+    if summary.seeded_noise:
+        noise += " Not private: seeded noise, which whoever knows the seed can take away."
     wire = (
         "Updates are not encrypted: whoever runs the server can read every site's update."
         if summary.encryption is None

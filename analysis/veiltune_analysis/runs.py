@@ -76,6 +76,7 @@ class Summary(Record):
     upload_bytes_per_site_round: float | None
     download_bytes_per_site_round: float | None
     epsilon: dict[str, float | None] | None
+    seeded_noise: bool = False
     encryption: str | None
     clipped: int
     adapter_sha256: str | None

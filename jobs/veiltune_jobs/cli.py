@@ -209,7 +209,8 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
         f"{summary['download_bytes_per_site_round']} down per site and round; "
         f"{summary['seconds']:.0f} s"
     )
-    print(f"epsilon spent: {_epsilon(summary['epsilon'])}")
+    seeded = " (not private: seeded noise)" if summary["seeded_noise"] else ""
+    print(f"epsilon spent: {_epsilon(summary['epsilon'])}{seeded}")
     print(f"encryption: {summary['encryption'] or 'none'}")
     if summary["clipped"]:
         print(

@@ -86,13 +86,12 @@ def make_rule(spec: JobSpec, name: str, allowed: Budget | None, charge: Charge) 
     if allowed is None:
         return PlainGradient()
     config = spec.privacy.example_level
-    seeded = config.noise == "seeded"
     return PrivateGradient(
         noise_multiplier=allowed.round.noise_multiplier,
         clip_norm=config.clip_norm,
         space=config.space,
         noise=config.noise,
-        seed=derive_seed(spec.seed, "noise", name) if seeded else None,
+        seed=derive_seed(spec.seed, "noise", name) if seeded(spec) else None,
         batch_size=spec.training.batch_size,
         charge=charge,
     )
@@ -152,8 +151,7 @@ def admission(
     between goes unnoticed.
     """
     folder = spec.runtime.policies
-    seeded = spec.privacy.example_level.noise == "seeded"
-    private = None if seeded else allowed
+    private = None if seeded(spec) else allowed
 
     def admit() -> None:
         if allowed is not None and not isinstance(trainer.rule, PrivateGradient):
@@ -190,6 +188,12 @@ def epsilons(spec: JobSpec, folder: RunFolder, examples: dict[str, int]) -> dict
     if spec.privacy.example_level.epsilon is None:
         return None
     return {site: spent(spec, folder, site, count).epsilon for site, count in examples.items()}
+
+
+def seeded(spec: JobSpec) -> bool:
+    """Whether the noise of this job can be repeated, so that its epsilon protects nobody."""
+    config = spec.privacy.example_level
+    return config.epsilon is not None and config.noise == "seeded"
 
 
 def spent(spec: JobSpec, folder: RunFolder, name: str, examples: int) -> Spent:

@@ -209,6 +209,7 @@ class Run:
             "download_bytes_per_site_round": _mean(table[table["round"] > 0]["download_bytes"]),
             "clipped": int(table["clipped"].sum()),
             "epsilon": private_training.epsilons(spec, folder, self._examples()),
+            "seeded_noise": private_training.seeded(spec),
             "encryption": encryption and exchange.short(encryption),
             "adapter_sha256": best.get("adapter_sha256"),
             "seconds": round(seconds, 3),

@@ -29,7 +29,16 @@ from veiltune.federation.coordinator import OUTCOMES_FILE
 from veiltune.federation.site import Measurements
 from veiltune.federation.site_state import FINAL_FILE, read_rows
 
-VERSIONS_OF = ("veiltune", "torch", "transformers", "nvflare", "peft", "numpy")
+VERSIONS_OF = (
+    "veiltune",
+    "torch",
+    "transformers",
+    "nvflare",
+    "peft",
+    "numpy",
+    "opacus",
+    "tenseal",
+)
 
 
 class RunFolder:

@@ -38,6 +38,13 @@ def private(specification: Path, *settings: str) -> JobSpec:
     return load_job(specification, [*SEEDED, *settings])
 
 
+def test_only_seeded_noise_is_marked_as_repeatable(specification: Path) -> None:
+    assert private_training.seeded(private(specification))
+    assert not private_training.seeded(load_job(specification, PRIVATE))
+    unprotected = private(specification, "privacy.example_level.epsilon=null")
+    assert not private_training.seeded(unprotected)
+
+
 def ledger(run: Run, site: str) -> Ledger:
     return Ledger.at(private_training.ledger_path(run.spec, run.folder, site))
 

@@ -234,7 +234,9 @@ def opacus_gradients(
         prompts = hooked(torch.arange(TOKENS).expand(len(indices), TOKENS))
         label_losses(model, prompts, as_batch(examples, indices)).mean().backward()
         optimizer.pre_step()
-        found.append([parameters[name].grad.clone() for name in names])  # type: ignore[union-attr]
+        gradients = [parameters[name].grad for name in names]
+        found.append([gradient.clone() for gradient in gradients if gradient is not None])
+        assert len(found[-1]) == len(names)
     return found
 
 

@@ -5,7 +5,7 @@ Opacus' own modes see the same encoder on a row of token numbers for each exampl
 way in which they are right, and the same frozen model. Their noise is torch's, not the system's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from veiltune.adapter import AdapterConfig, PromptEncoder, build_encoder, encoder_parameters
 from veiltune.adapter.prompt_encoder import EncoderKind
-from veiltune.backbone import HuggingFaceModel, LabelBatch, label_batch, label_losses
+from veiltune.backbone import HuggingFaceModel, label_losses
 from veiltune.data.encoding import EncodedExamples
 from veiltune.randomness import generator
-from veiltune.training import GradientRule, PlainGradient
+from veiltune.training import GradientRule, PlainGradient, examples_batch
 from veiltune_analysis.bench.step import StepShape
 from veiltune_privacy.dp.clipping import clip_factors, row_norms
 from veiltune_privacy.dp.config import NoiseSource, Space
@@ -124,7 +124,7 @@ class Bench:
 
         def step() -> None:
             optimizer.zero_grad()
-            batch = as_batch(examples, range(self.batch))
+            batch = examples_batch(examples, range(self.batch), torch.device("cpu"))
             torch.autograd.backward(label_losses(self.model, hooked(rows), batch).mean())
             assert all(len(each) == self.batch for each in optimizer.grad_samples)
             optimizer.step()
@@ -139,7 +139,7 @@ class Bench:
         """
         encoder, examples = self.encoder(), self.examples()
         shared = SharedActivations(encoder)
-        batch = as_batch(examples, range(self.batch))
+        batch = examples_batch(examples, range(self.batch), torch.device("cpu"))
         gradients = self.model.label_gradients(shared.prompt, batch)[1][:CHECKED]
         if space == "encoder":
             sites = shared.pull_back(gradients)
@@ -155,7 +155,9 @@ class Bench:
         totals, worst = [torch.zeros_like(one) for one in sums], 0.0
         for i, found in enumerate(norms.tolist()):
             prompt = encoder()
-            loss = label_losses(self.model, prompt, as_batch(examples, [i])).sum()
+            loss = label_losses(
+                self.model, prompt, examples_batch(examples, [i], torch.device("cpu"))
+            ).sum()
             alone = torch.autograd.grad(
                 loss, list(encoder.parameters()) if space == "encoder" else [prompt]
             )
@@ -167,15 +169,6 @@ class Bench:
                 total += min(1.0, clip_norm / (norm + 1e-6)) * one
         pairs = zip(sums, totals, strict=True)
         return worst, max((a - b).abs().max().item() for a, b in pairs) / clip_norm
-
-
-def as_batch(examples: EncodedExamples, indices: Sequence[int]) -> LabelBatch:
-    """The examples at these indices."""
-    return label_batch(
-        [examples.context_ids[i] for i in indices],
-        [examples.label_ids[examples.label_index[i]] for i in indices],
-        torch.device("cpu"),
-    )
 
 
 def _rule(way: Way, batch: int) -> GradientRule:

@@ -1,7 +1,7 @@
 """One site's local training, the seam where a private gradient enters, and evaluation."""
 
 from veiltune.training.evaluation import Evaluation, EvaluationConfig, evaluate
-from veiltune.training.gradient import GradientRule, PlainGradient
+from veiltune.training.gradient import GradientRule, PlainGradient, examples_batch
 from veiltune.training.local import LocalTrainer, RoundOfTraining, TrainingConfig, learning_rate
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "RoundOfTraining",
     "TrainingConfig",
     "evaluate",
+    "examples_batch",
     "learning_rate",
 ]

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from veiltune.adapter import PromptEncoder
-from veiltune.backbone import FrozenModel, label_batch, label_losses
+from veiltune.backbone import FrozenModel, LabelBatch, label_batch, label_losses
 from veiltune.data.encoding import EncodedExamples
 
 # Batches are sorted by length inside groups of this many, which saves padding and keeps the order
@@ -73,14 +73,21 @@ class PlainGradient:
         indices: list[int],
     ) -> float:
         """See `GradientRule.backward`."""
-        batch = label_batch(
-            [examples.context_ids[i] for i in indices],
-            [examples.label_ids[examples.label_index[i]] for i in indices],
-            model.device,
-        )
+        batch = examples_batch(examples, indices, model.device)
         loss = label_losses(model, encoder(), batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         return loss.item()
+
+
+def examples_batch(
+    examples: EncodedExamples, indices: Sequence[int], device: torch.device
+) -> LabelBatch:
+    """The examples at `indices` with their own labels, as one batch on `device`."""
+    return label_batch(
+        [examples.context_ids[i] for i in indices],
+        [examples.label_ids[examples.label_index[i]] for i in indices],
+        device,
+    )
 
 
 def _epoch(

@@ -94,7 +94,7 @@ class PromptRelease:
     def add(self, gradients: Tensor) -> None:
         """Clips each of `gradients` `(examples, tokens, width)` and adds it to the sum."""
         gradients = bounded(gradients, row_norms(gradients))
-        self._private.grad_sample = gradients  # type: ignore[attr-defined]  # where Opacus looks
+        self._private.grad_sample = gradients  # type: ignore[attr-defined]  # Opacus looks here
         self._optimizer.clip_and_accumulate()
 
     def release(self) -> Tensor:

@@ -22,10 +22,11 @@ import torch
 from torch import nn
 
 from veiltune.adapter import PromptEncoder
-from veiltune.backbone import FrozenModel, label_batch
+from veiltune.backbone import FrozenModel
 from veiltune.data.encoding import EncodedExamples
 from veiltune.errors import SpecificationError
 from veiltune.randomness import generator as seeded_generator
+from veiltune.training import examples_batch
 from veiltune_privacy.dp.clipping import DpError, require_rows
 from veiltune_privacy.dp.config import NoiseSource, Space
 from veiltune_privacy.dp.mechanism import GaussianMechanism
@@ -172,11 +173,7 @@ class PrivateGradient:
         )
         losses: list[float] = []
         for part in self._parts(indices, examples):
-            batch = label_batch(
-                [examples.context_ids[i] for i in part],
-                [examples.label_ids[examples.label_index[i]] for i in part],
-                model.device,
-            )
+            batch = examples_batch(examples, part, model.device)
             part_losses, gradients = model.label_gradients(release.prompt, batch)
             require_rows(part_losses, len(part))
             require_rows(gradients, len(part))

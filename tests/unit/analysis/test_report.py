@@ -122,3 +122,8 @@ def test_a_page_that_cannot_be_written_is_an_error(make_run: MakeRun) -> None:
     (folder / "report.html").mkdir()
     with pytest.raises(OutputError, match="expected to write .*report.html"):
         write_report(folder)
+
+
+def test_seeded_noise_is_not_called_private(make_run: MakeRun) -> None:
+    folder = make_run("a", [4.0, 2.0], epsilon={"site-1": 2.5}, seeded_noise=True)
+    assert "Not private: seeded noise" in write_report(folder).read_text()

@@ -36,7 +36,7 @@ class LinearModel:
         self.calls: list[int] = []
 
     def label_logits(self, prompt: Tensor, batch: LabelBatch) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError("a private step asks for gradients, never for logits")
 
     def label_gradients(self, prompt: Tensor, batch: LabelBatch) -> tuple[Tensor, Tensor]:
         self.calls.append(len(batch))

@@ -134,6 +134,6 @@ def test_gradients_that_were_added_before_are_refused() -> None:
 @pytest.mark.parametrize("name", ["noise multiplier", "clip norm"])
 def test_a_step_without_noise_or_bound_cannot_be_made(name: str, value: float) -> None:
     with pytest.raises(SpecificationError, match=f"the {name} of a private step must be more than"):
-        mechanism(**{name.replace(" ", "_"): value})  # type: ignore[arg-type]
+        mechanism(**{name.replace(" ", "_"): value})  # type: ignore[arg-type]  # both are floats
     with pytest.raises(SpecificationError, match="expected batch"):
         mechanism(batch=0)
