@@ -96,6 +96,8 @@ class Provenance(Record):
 
     commit: str | None
     specification_hash: str
+    data_sha256: str | None = None
+    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
