@@ -14,6 +14,7 @@ from veiltune.backbone import EMBEDDED, BackboneConfig, backbone_identity
 from veiltune.config import Section
 from veiltune.data import DataConfig, site_names
 from veiltune.federation import FederationConfig
+from veiltune.federation.nvflare.tracking import Tracker
 from veiltune.records import sources_sha256
 from veiltune.training import EvaluationConfig, TrainingConfig
 from veiltune_jobs.specification import load, specification_hash
@@ -41,6 +42,18 @@ class RuntimeConfig(Section):
     no policy. A site whose policy is missing there takes part in nothing."""
     progress: bool = True
     """Show progress while the job runs."""
+    tracking: Tracker = "none"
+    """Whether the sites send measurements, in clear, for the server to write into the run's folder
+    as it goes: for TensorBoard or for MLflow."""
+
+    @model_validator(mode="after")
+    def _tracking_is_nvflares(self) -> "RuntimeConfig":
+        if self.tracking != "none" and self.engine == "inline":
+            raise ValueError(
+                f"tracking must be none under engine inline, got {self.tracking}; it is NVFlare's, "
+                f"so set engine to nvflare, or read the run's rounds.parquet"
+            )
+        return self
 
 
 class JobSpec(Section):

@@ -14,6 +14,7 @@ from veiltune.randomness import derive_seed
 from veiltune.records import RunFolder
 from veiltune.training import GradientRule, LocalTrainer, PlainGradient
 from veiltune_jobs.job import JobSpec
+from veiltune_jobs.tracking import measurements_sent
 from veiltune_privacy.dp.accounting import (
     Release,
     Spent,
@@ -170,7 +171,7 @@ def admission(
             sites=len(spec.sites()),
             adapter_kind=spec.adapter.encoder,
             parameters=parameters,
-            metrics=(),
+            metrics=measurements_sent(spec),
         )
         check_job(load_policy(folder / f"{name}.yaml"), facts)
 

@@ -19,6 +19,7 @@ from veiltune.errors import Interrupted, OutputError, RunError
 from veiltune.federation import run_inline
 from veiltune.federation.nvflare.job import FederatedJob
 from veiltune.federation.nvflare.simulator import simulate
+from veiltune.federation.nvflare.tracking import check_tracker
 from veiltune.records import (
     RunFolder,
     dataset_sha256,
@@ -76,6 +77,7 @@ class Run:
             Interrupted: the user stopped it; it can be taken up again.
             Exception: it failed; what was recorded before is kept.
         """
+        check_tracker(self.spec.runtime.tracking)
         with locked(self.folder.path):
             if fresh:
                 self._clear()
@@ -154,6 +156,7 @@ class Run:
             rounds=spec.federation.rounds,
             round_timeout_s=spec.federation.round_timeout_s,
             poll_s=spec.runtime.poll_s,
+            tracker=spec.runtime.tracking,
         )
         processes = spec.runtime.parallel_sites or len(sites)
         before = folder.outcomes()

@@ -20,6 +20,7 @@ from veiltune.records import RunFolder
 from veiltune.training import LocalTrainer
 from veiltune_jobs import exchange, private_training
 from veiltune_jobs.job import CENTRAL, JobSpec, load_job
+from veiltune_jobs.tracking import measurements_sent
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def make_site(
         private_training.admission(
             spec, name, allowed, encoder_parameters(spec.adapter, model.width), trainer
         ),
+        measurements_sent(spec),
     )
 
 

@@ -5,6 +5,7 @@ site's name and the round, and everything it needs later is on its disk before i
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -85,6 +86,7 @@ class Site:
         frozen_sha256: The frozen model's fingerprint when the job began.
         min_sites: The fewest sites in a sum that this site takes in.
         admit: Raises if the site's own rules forbid this job; asked before each task.
+        sent: The measurements that leave this site in clear, by name; none unless named.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Site:
         frozen_sha256: str,
         min_sites: int,
         admit: Callable[[], None],
+        sent: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.job = job
@@ -114,6 +117,8 @@ class Site:
         self.frozen_sha256 = frozen_sha256
         self.min_sites = min_sites
         self.admit = admit
+        self.sent = sent
+        self._measured: Measurements | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._start = flatten(trainer.encoder)
         self._take_up_state()
@@ -139,6 +144,7 @@ class Site:
         Raises:
             VeiltuneError: the round cannot be done at this site.
         """
+        self._measured = None
         self.admit()
         row = Measurements(task.round, self.name, examples=len(self.trainer.examples.context_ids))
         self._take_in(task, row)
@@ -152,6 +158,16 @@ class Site:
         if self.state.trained == task.round:
             self._train(task, row)
         return self._reply(task, send=True)
+
+    def measurements_sent(self) -> dict[str, float]:
+        """What the latest task measured, of that which leaves this site in clear.
+
+        Nothing after a task that failed, was refused or had been done before, and no measurement
+        that was not made.
+        """
+        row = asdict(self._measured) if self._measured else {}
+        sent = {name: float(row[name]) for name in self.sent if name in row}
+        return {name: value for name, value in sent.items() if math.isfinite(value)}
 
     def _take_in(self, task: Task, row: Measurements) -> None:
         """Adds the sums that follow what the site has, in the order of rounds."""
@@ -210,6 +226,7 @@ class Site:
         self.state.outbox = torch.from_numpy(encoded.payload.to_array())
         append_row(self.folder, asdict(row))
         self._save()
+        self._measured = row
 
     def _close(self, task: Task, row: Measurements) -> None:
         """Measures the final global adapter and writes it, and the site's own, to disk."""
@@ -237,6 +254,7 @@ class Site:
         }
         (self.folder / FINAL_FILE).write_text(json.dumps(final, indent=2) + "\n")
         self._save()
+        self._measured = row
 
     def _save(self) -> None:
         self.state.codec = self.codec.state()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import nvflare.client as flare
+from nvflare.client.tracking import SummaryWriter
 
 from veiltune.federation.messages import Reply, read_task
 from veiltune.federation.site import reason_for
@@ -44,7 +45,15 @@ def main() -> None:
             break
         task = read_task(message.params or {})
         reply = site.answer(task) if site else Reply(name, task.round, 0, None, reason)
+        _track(task.round, site.measurements_sent() if site else {})
         flare.send(flare.FLModel(params=reply.to_arrays()))
+
+
+def _track(round_index: int, measurements: dict[str, float]) -> None:
+    """Sends the measurements, in clear, to whatever keeps track of the job at the server."""
+    writer = SummaryWriter()
+    for name, value in measurements.items():
+        writer.add_scalar(name, value, global_step=round_index)
 
 
 if __name__ == "__main__":

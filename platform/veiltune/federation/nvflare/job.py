@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from veiltune.federation.nvflare.tracking import Tracker
+
 
 @dataclass(frozen=True)
 class FederatedJob:
@@ -25,3 +27,5 @@ class FederatedJob:
     """How long a site that does not answer is waited for."""
     poll_s: float | None
     """Seconds between a site's questions, and of the server's loop; None: NVFlare's defaults."""
+    tracker: Tracker = "none"
+    """What keeps track of the job at the server, in the run's folder."""

@@ -5,6 +5,7 @@ a round when training is short; both waits are set to `poll_s`.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from nvflare.app_common.executors.client_api_executor import ClientAPIExecutor
@@ -12,6 +13,7 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.client.config import ExchangeFormat
 from nvflare.job_config.script_runner import FrameworkType
 from nvflare.recipe.fedavg import FedAvgRecipe
+from nvflare.recipe.utils import add_experiment_tracking
 
 from veiltune.federation.nvflare import client
 from veiltune.federation.nvflare.aggregator import SumAggregator
@@ -19,11 +21,15 @@ from veiltune.federation.nvflare.controller import PromptTuning
 from veiltune.federation.nvflare.filters import SumsForSite
 from veiltune.federation.nvflare.job import FederatedJob
 from veiltune.federation.nvflare.persistor import SumPersistor
+from veiltune.federation.nvflare.tracking import TRACKING, Tracker
 
 # Classes that this job names beyond NVFlare's default list; NVFlare refuses any it was not told of.
-COMPONENTS = tuple(
-    f"{kind.__module__}.{kind.__qualname__}"
-    for kind in (ClientAPIExecutor, PromptTuning, SumAggregator, SumPersistor, SumsForSite)
+COMPONENTS = (
+    *(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in (ClientAPIExecutor, PromptTuning, SumAggregator, SumPersistor, SumsForSite)
+    ),
+    "veiltune.federation.nvflare.event_files.EventFiles",  # importing it needs TensorBoard
 )
 # Packages that are installed at every party, so that NVFlare does not copy them into the job.
 INSTALLED = ["veiltune", "veiltune_privacy", "veiltune_jobs"]
@@ -47,9 +53,21 @@ class PromptTuningRecipe(FedAvgRecipe):
         )
         self._job.set_app_packages(INSTALLED)
         self.add_server_output_filter(SumsForSite(), tasks=["train"])
+        self._add_tracker(job.tracker, Path(job.run) / TRACKING)
         if job.poll_s is not None:
             self.add_server_config({"server": {"task_request_interval": job.poll_s}})
             self.add_client_config({"default_task_fetch_interval": job.poll_s})
+
+    def _add_tracker(self, tracker: Tracker, folder: Path) -> None:
+        """The server writes what the sites send of their measurements into `folder`."""
+        if tracker == "tensorboard":
+            from veiltune.federation.nvflare.event_files import EventFiles
+
+            self._job.to_server(EventFiles(str(folder)), "receiver")
+        elif tracker == "mlflow":
+            folder.mkdir(exist_ok=True)
+            uri = f"sqlite:///{folder / 'mlflow.db'}"
+            add_experiment_tracking(self, "mlflow", {"tracking_uri": uri})
 
     def _prepare_client_apps(self) -> None:
         """Every site runs the installed client module, not a copy of it inside the job."""
