@@ -4,6 +4,7 @@ NVFlare's defaults wait 2 s between a site's questions and 0.5 s in the controll
 a round when training is short; both waits are set to `poll_s`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class PromptTuningRecipe(FedAvgRecipe):
 
             self._job.to_server(EventFiles(str(folder)), "receiver")
         elif tracker == "mlflow":
+            # Read when mlflow is imported; otherwise it reports its use to its makers.
+            os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
             folder.mkdir(exist_ok=True)
             uri = f"sqlite:///{folder / 'mlflow.db'}"
             add_experiment_tracking(self, "mlflow", {"tracking_uri": uri})
