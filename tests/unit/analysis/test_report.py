@@ -9,7 +9,7 @@ from veiltune.errors import OutputError
 from veiltune_analysis.report import write_report
 
 MakeRun = Callable[..., Path]
-VOID = {"meta", "img"}
+VOID = {"meta", "link", "input"}
 
 
 class Balanced(HTMLParser):
@@ -20,9 +20,12 @@ class Balanced(HTMLParser):
         self.open: list[str] = []
         self.words: list[str] = []
         self.addresses: list[str] = []
+        self.scripts: list[str | None] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag == "script":
+            self.scripts.append(dict(attrs).get("type"))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -48,15 +51,15 @@ def test_the_page_tells_the_run_and_needs_nothing_else(make_run: MakeRun) -> Non
     path = write_report(make_run("a", [4.0, 2.0, 1.0]))
     assert path.name == "report.html"
     page = read(path)
-    assert page.addresses and all(each.startswith("data:") for each in page.addresses)
-    assert not re.search(r"<script|@import|url\(", path.read_text())
+    assert page.addresses and all(re.match("#|data:", each) for each in page.addresses)
+    assert not re.search(r"@import|https?:|url\((?!#)", path.read_text())
     said = words(path)
     for fact in (
         "Validation loss: 4.000 before, 1.000 after",
         "Synthetic data",
         "No differential privacy",
         "Updates are not encrypted",
-        "Nobody: every site took part",
+        "Nobody was missing: every site took part",
         "sends 1,024 bytes and receives 2,048 bytes a round",
         "validation texts that also stand in training 3",
         "site-2 10 4 6 0 1.800 60.0 %",
@@ -77,8 +80,10 @@ def test_an_interrupted_run_says_so_and_who_was_missing(make_run: MakeRun) -> No
     folder = make_run("a", [], status="interrupted", missing=missing, seconds=None)
     said = words(write_report(folder))
     assert "This run is interrupted" in said
+    assert "Sites were missing in 1 case" in said
     assert "1 site-2 no answer in 60 s" in said
-    assert "not measured" in said
+    assert "Nothing was measured" in said
+    assert "The run took not measured s" not in said
 
 
 def test_real_text_has_no_notice_and_protection_is_named(make_run: MakeRun) -> None:
@@ -106,8 +111,9 @@ def test_everything_from_the_record_is_escaped(make_run: MakeRun) -> None:
     )
     (folder / "spec.yaml").write_text(evil)
     path = write_report(folder)
-    read(path)
-    assert "<script" not in path.read_text()
+    clean = read(write_report(make_run("b", [4.0, 2.0], sites=["a"])))
+    assert read(path).scripts == clean.scripts
+    assert evil not in path.read_text()
 
 
 def test_a_record_without_its_specification_is_refused(make_run: MakeRun) -> None:
