@@ -85,7 +85,7 @@ def _section(section: Section) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files("veiltune_analysis.report") / name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:
