@@ -9,6 +9,7 @@ from typing import Any
 from veiltune.records import RunFolder, write_json
 from veiltune_jobs import exchange, private_training
 from veiltune_jobs.job import JobSpec
+from veiltune_jobs.tracking import measurements_sent
 
 SIMULATED = (
     "a user of the machine on which this run was simulated: all sites, the server and the key "
@@ -76,6 +77,7 @@ def statements(folder: RunFolder, spec: JobSpec, summary: dict[str, Any]) -> dic
         "example_level_dp": noised and {**noised, "not_charged": NOT_CHARGED},
         "client_level_dp": None,
         "encryption": encryption,
+        "measurements_sent": list(measurements_sent(spec)),
         "epsilon": summary["epsilon"],
         "statement": f"{_dp_sentence(noised, summary['epsilon'])} {_wire_sentence(encryption)}",
         "threats_kept_out": [threat for threat, kept_out in threats.items() if kept_out],
@@ -109,6 +111,7 @@ def _text(card: dict[str, Any]) -> str:
     rows = {**_dp_rows(card["example_level_dp"], card["epsilon"])}
     rows["Client-level differential privacy"] = "none"
     rows |= _encryption_rows(card["encryption"])
+    rows["Measurements sent in clear"] = ", ".join(card["measurements_sent"]) or "none"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     noised = card["example_level_dp"]
     return (

@@ -14,6 +14,7 @@ from veiltune.records import RunFolder
 from veiltune_jobs import exchange
 from veiltune_jobs.job import load_job
 from veiltune_jobs.run import open_run
+from veiltune_jobs.tracking import measurements_sent
 from veiltune_privacy.he.cipher import EncryptedIntegers
 from veiltune_privacy.he.keys import PublicPart, generate_key
 from veiltune_privacy.he.parameters import Form
@@ -51,6 +52,7 @@ def server_view(path: Path) -> dict[str, Any]:
         "update_fields": sorted(
             {field for entry in received for field in entry.get("update") or ()}
         ),
+        "measurements": list(measurements_sent(spec)),
         "files": {file.name: file.stat().st_size for file in sorted(folder.server.iterdir())},
         "sums": {name: _reading(total, public) for name, total in sums.items()},
         "secret_key_found": _finds_secret_key(folder, spec.sites()),
@@ -66,6 +68,7 @@ def describe(view: dict[str, Any]) -> str:
         f"{view['refused']} refused",
         f"a reply     {', '.join(view['fields'])}",
         f"an update   {', '.join(view['update_fields'])}, and its body",
+        f"in clear    {', '.join(view['measurements']) or 'no measurement'}",
         f"secret key  {SECRET_KEY[view['secret_key_found']]}",
         "stored",
     ]

@@ -66,7 +66,7 @@ class PromptTuningRecipe(FedAvgRecipe):
 
             self._job.to_server(EventFiles(str(folder)), "receiver")
         elif tracker == "mlflow":
-            # Read when mlflow is imported; otherwise it reports its use to its makers.
+            # Before mlflow is imported; it would report its use to its makers.
             os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
             folder.mkdir(exist_ok=True)
             uri = f"sqlite:///{folder / 'mlflow.db'}"

@@ -12,6 +12,12 @@ from veiltune.errors import SpecificationError
 
 Tracker = Literal["none", "tensorboard", "mlflow"]
 
+PACKAGES = {
+    "none": (),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow", "alembic", "sqlalchemy"),
+}
+"""What each tracker imports: MLflow's client comes without what its database needs."""
 TRACKING = "tracking"
 """The folder in a run's folder that a tracker writes to."""
 
@@ -22,10 +28,11 @@ def check_tracker(tracker: Tracker) -> None:
     Raises:
         SpecificationError: it is not.
     """
-    if tracker != "none" and find_spec(tracker) is None:
+    missing = [package for package in PACKAGES[tracker] if find_spec(package) is None]
+    if missing:
         raise SpecificationError(
             [
-                f"runtime.tracking: {tracker} needs the package {tracker}, which is not "
+                f"runtime.tracking {tracker} needs the package {missing[0]}, which is not "
                 f"installed; install veiltune[{tracker}], or set runtime.tracking to none"
             ]
         )
