@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 
 
@@ -21,3 +22,10 @@ class EventFiles(TBAnalyticsReceiver):
         """The folder is there."""
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         self.root_log_dir = self.folder
+
+    def save(self, fl_ctx: FLContext, shareable: Shareable, record_origin: str) -> None:
+        """The measurement is in the file; NVFlare would keep it back for up to two minutes."""
+        super().save(fl_ctx, shareable, record_origin)
+        writer = self.writers_table.get(record_origin)
+        if writer is not None:
+            writer.flush()
