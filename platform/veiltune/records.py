@@ -5,6 +5,7 @@ runs/<job>/<run id>/
     adapter/            the shared prompt, loadable by PEFT
     sites/<site>/       each site's own state, log and prompt
     server/             the combined payload of each round, and who was missing
+    tracking/           what a tracked job's sites sent in clear, for TensorBoard or MLflow
 """
 
 import fcntl
@@ -24,7 +25,7 @@ from typing import Any
 import pandas as pd
 
 from veiltune.data.examples import Dataset
-from veiltune.errors import OutputError
+from veiltune.errors import FolderInUse, OutputError
 from veiltune.federation.coordinator import OUTCOMES_FILE
 from veiltune.federation.site import Measurements
 from veiltune.federation.site_state import FINAL_FILE, read_rows
@@ -91,7 +92,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds a run's folder for this process alone.
 
     Raises:
-        OutputError: the folder cannot be written, or another process holds it.
+        OutputError: the folder cannot be written.
+        FolderInUse: another process holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,18 +107,16 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OutputError(
+            raise FolderInUse(
                 f"another process is working on {folder}; wait for it, or stop it first"
             ) from None
         yield
 
 
-def provenance(
-    commit_of: Path, specification_hash: str, seed: int, data_sha256: str
-) -> dict[str, Any]:
+def provenance(code: Path, specification_hash: str, seed: int, data_sha256: str) -> dict[str, Any]:
     """What is needed to make the same run again years later."""
     return {
-        "commit": _commit(commit_of),
+        "commit": commit_of(code),
         "versions": {name: version(name) for name in VERSIONS_OF},
         "python": platform.python_version(),
         "machine": {
@@ -188,7 +188,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _commit(folder: Path) -> str | None:
+def commit_of(folder: Path) -> str | None:
     """The commit of the checkout the code runs from, marked if it was changed; None elsewhere."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty"]
     try:
