@@ -16,6 +16,7 @@ from veiltune import __version__
 from veiltune.errors import VeiltuneError
 from veiltune_jobs.bench_cli import bench_app
 from veiltune_jobs.ledger_cli import ledger_app
+from veiltune_jobs.sweep_cli import sweep
 
 app = typer.Typer(
     name="veiltune",
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.add_typer(bench_app, name="bench")
 app.add_typer(ledger_app, name="ledger")
+app.command()(sweep)
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A job's YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]

@@ -179,7 +179,7 @@ def _unknown_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str
     for name, tags in _tags_of_variants_with(key, place):
         choice = " or ".join(repr(tag) for tag in tags)
         return f"{path} is known only where {place.path}.{name} is {choice}; remove it or set that"
-    if meant := _meant(key, place.path, here, list(_known_paths(model))):
+    if meant := _meant(key, place.path, here, list(known_paths(model))):
         return f"{path} is not a known key; did you mean {' or '.join(meant)}?"
     return f"{path} is not a known key; {place.path or 'a specification'} knows {', '.join(here)}"
 
@@ -203,11 +203,11 @@ def _meant(key: str, parent: str, here: list[str], everywhere: list[str]) -> lis
     return [leaves[leaf] for leaf in get_close_matches(key, leaves, n=1)]
 
 
-def _known_paths(kind: Any, parent: str = "", above: tuple[Any, ...] = ()) -> Iterator[str]:
+def known_paths(kind: Any, parent: str = "", above: tuple[Any, ...] = ()) -> Iterator[str]:
     """Every dotted path that a specification may hold, sections before their keys."""
     for name, field in kind.model_fields.items():
         path = f"{parent}.{name}" if parent else name
         yield path
         for branch in _alternatives(field.annotation):
             if _is_section(branch) and branch not in (kind, *above):
-                yield from _known_paths(branch, path, (kind, *above))
+                yield from known_paths(branch, path, (kind, *above))

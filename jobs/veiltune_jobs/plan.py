@@ -13,18 +13,15 @@ from typing import Any
 
 import torch
 
-from veiltune.adapter import build_encoder, encoder_parameters
+from veiltune.adapter import encoder_parameters
 from veiltune.backbone import load_backbone
 from veiltune.data import duplicates_across_splits, label_counts
 from veiltune.federation import Origin
-from veiltune.randomness import generator
-from veiltune.training import LocalTrainer, TrainingConfig, evaluate
 from veiltune_jobs import exchange, private_training
+from veiltune_jobs.costs import measure
 from veiltune_jobs.job import JobSpec
 from veiltune_jobs.wiring import encode_examples, load_corpus
 from veiltune_privacy.he.keys import generate_key
-
-MEASURED_STEPS = 5
 
 
 def plan(spec: JobSpec) -> dict[str, Any]:
@@ -36,27 +33,11 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         site: encode_examples(spec, model, corpus, rows) for site, rows in corpus.shards.items()
     }
     validation = encode_examples(spec, model, corpus, corpus.dataset.validation)
-    encoder = build_encoder(spec.adapter, model.width, generator(spec.seed, "adapter"))
-    encoder.to(model.device)
-
-    a_few = TrainingConfig(batch_size=spec.training.batch_size, steps_per_round=MEASURED_STEPS)
     largest = max(shards.values(), key=len)
-    allowed = private_training.budget(spec, len(largest))
-    rule = private_training.make_rule(spec, "plan", allowed, _free)
-    trainer = LocalTrainer(model, encoder, largest, a_few, rule, rounds=2)
-    trainer.train(0, generator(spec.seed, "plan", 0))  # the first steps also warm up
-    start = time.perf_counter()
-    trainer.train(1, generator(spec.seed, "plan", 1))
-    step_s = (time.perf_counter() - start) / MEASURED_STEPS
-    start = time.perf_counter()
-    with torch.no_grad():
-        evaluate(model, encoder(), validation, spec.evaluation.batch_size)
-    evaluation_s = (time.perf_counter() - start) / spec.evaluation.every
-
+    costs = measure(spec, model, largest, validation)
     travel = _exchange(spec, model.width, {site: len(shard) for site, shard in shards.items()})
     steps = {site: spec.training.steps(len(shard)) for site, shard in shards.items()}
-    evaluations = len(steps) * (2 if spec.evaluation.local_model else 1)
-    work_s = sum(steps.values()) * step_s + evaluations * evaluation_s
+    work_s = costs.work_s(spec, [len(shard) for shard in shards.values()])
     at_once = min(spec.runtime.parallel_sites or len(steps), len(steps), os.cpu_count() or 1)
     dataset = corpus.dataset
     return {
@@ -75,8 +56,8 @@ def plan(spec: JobSpec) -> dict[str, Any]:
         "rounds": spec.federation.rounds,
         "steps_per_round": steps,
         "memory_mb_per_site": _peak_memory_mb(),
-        "seconds_per_step": step_s,
-        "training_seconds": spec.federation.rounds * work_s / at_once,
+        "seconds_per_step": costs.step_s,
+        "training_seconds": work_s / at_once,
         "example_level_dp": private_training.plan(spec, {s: len(x) for s, x in shards.items()}),
         **travel,
     }
@@ -150,11 +131,6 @@ def describe(numbers: dict[str, Any]) -> str:
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
-
-
-def _free(round_index: int, examples: int, steps: int) -> float:
-    """Charges nothing, for nothing of a plan's steps is released."""
-    return 0.0
 
 
 def _privacy(plan: dict[str, Any] | None) -> str:

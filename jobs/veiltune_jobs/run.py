@@ -66,9 +66,14 @@ class Run:
         self.folder = RunFolder(output / run_id(self.spec, self.data_sha256))
 
     def execute(
-        self, *, fresh: bool = False, shared: SharedModel | None = None, tick: Tick | None = None
+        self,
+        *,
+        fresh: bool = False,
+        report: bool = True,
+        shared: SharedModel | None = None,
+        tick: Tick | None = None,
     ) -> Summary:
-        """The run is recorded; returns its summary.
+        """The run is recorded, with its page unless `report` is false; returns its summary.
 
         A run that is complete is not repeated, and one that was cut goes on after its last
         complete round, unless `fresh`.
@@ -87,7 +92,7 @@ class Run:
             self._begin()
             start = time.perf_counter()
             try:
-                with _signals_interrupt():
+                with signals_interrupt():
                     self._run_engine(shared or SharedModel(), tick or (lambda: None))
             except KeyboardInterrupt:
                 self._record("interrupted", time.perf_counter() - start)
@@ -101,7 +106,8 @@ class Run:
                 raise
             summary = self._record("complete", time.perf_counter() - start)
             exchange.destroy_keys(self.spec, self.folder)
-            write_report(self.folder.path)
+            if report:
+                write_report(self.folder.path)
             return summary
 
     def _clear(self) -> None:
@@ -283,7 +289,7 @@ def _mean(values: Any) -> int | None:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does, so that nothing is left behind in either case."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

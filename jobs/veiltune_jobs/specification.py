@@ -133,12 +133,12 @@ def _overridden(tree: Tree, overrides: Sequence[str]) -> tuple[Tree, list[str]]:
                 for fault in error.faults
             ]
             continue
-        if blocked := _set(overridden, keys, value):
+        if blocked := set_key(overridden, keys, value):
             faults.append(f"cannot set {path.strip()}: {blocked} is not a section with keys")
     return overridden, faults
 
 
-def _set(tree: Tree, keys: Sequence[str], value: object) -> str | None:
+def set_key(tree: Tree, keys: Sequence[str], value: object) -> str | None:
     """Sets the value in place; returns the path that is in the way, if one is."""
     section = tree
     for depth, key in enumerate(keys[:-1], start=1):

@@ -47,6 +47,10 @@ class OutputError(UserError):
     """A folder cannot be written, or does not hold what was asked for."""
 
 
+class FolderInUse(OutputError):
+    """Another process is working on a run."""
+
+
 class RunError(VeiltuneError):
     """A run failed although its input was fine."""
 
