@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 
 from veiltune.errors import OutputError
 from veiltune_analysis.drawing import spread
-from veiltune_analysis.figures import curves, reference_panels, stamp_of
-from veiltune_analysis.runs import Runs, load_runs, read_run
+from veiltune_analysis.figures import reference_panels, stamp_of
+from veiltune_analysis.runs import Runs, load_runs
 
 MakeRun = Callable[..., Path]
 
@@ -78,22 +77,6 @@ def test_the_stamp_owns_up_to_changed_files(experiment: Runs) -> None:
     changed = experiment.runs.assign(commit="d" * 40 + "-dirty")
     assert stamp_of(changed).commit == "d" * 12 + " (changed)"
     assert stamp_of(changed.assign(commit=None)).commit == "unknown"
-
-
-def test_curves_place_a_local_loss_after_its_round(make_run: MakeRun) -> None:
-    figure = curves(read_run(make_run("a", [4.0, 2.0, 1.0])).rounds)
-    shared, local, _ = figure.axes
-    assert list(np.asarray(shared.lines[0].get_xdata())) == [0, 1, 2]
-    assert list(np.asarray(local.lines[0].get_xdata())) == [1, 2]
-    assert len(local.lines) == 2
-    assert shared.get_ylim() == local.get_ylim()
-
-
-@pytest.mark.parametrize("losses", [[], [4.0], [math.nan, math.nan]])
-def test_curves_of_a_run_cut_at_its_start_are_empty_but_there(
-    make_run: MakeRun, losses: list[float]
-) -> None:
-    assert len(curves(read_run(make_run("a", losses)).rounds).axes) == 3
 
 
 @given(st.lists(st.floats(0, 1), max_size=9), st.floats(0.01, 0.3))
