@@ -13,7 +13,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
@@ -63,6 +70,15 @@ ARM_LOOKS = {
     "centralised": Look(VERMILLION, (0, (5, 2)), "s"),
     "centralised (equal steps)": Look(ORANGE, (0, (6, 2, 1, 2)), "^"),
 }
+LOOKS = (
+    Look(BLUE, "-", "o", 2.0),
+    Look(VERMILLION, (0, (5, 2)), "s"),
+    Look(GREEN, (0, (6, 2, 1, 2)), "^"),
+    Look(PURPLE, (0, (1, 1.2)), "D"),
+    Look(ORANGE, (0, (3, 1.5)), "v"),
+    Look(BLACK, (0, (8, 2)), "P"),
+)
+"""Of lines that are no arm, in the order in which they are named."""
 SITE_COLOURS = (GREEN, PURPLE, SKY, BLACK, ORANGE)
 SITE_DASHES: tuple[Any, ...] = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 SITE_MARKERS = "Dv^sP<>"
@@ -171,10 +187,28 @@ def _write_start(axes: Axes, loss: float) -> None:
     )
 
 
-def frame_shares(axes: Axes, label: str) -> None:
-    """The vertical axis runs from 0 to 1."""
+def frame_values(axes: Axes, label: str, values: Sequence[float], named: Sequence[str]) -> None:
+    """The horizontal axis is logarithmic and has a tick, with its name, at each value alone."""
+    axes.set_xlabel(label)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(values)))
+    axes.xaxis.set_major_formatter(FixedFormatter(list(named)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.06)
+
+
+def frame_names(axes: Axes, label: str, names: Sequence[str]) -> None:
+    """The horizontal axis has the names in order, at 1, 2 and so on."""
+    axes.set_xlabel(label)
+    axes.set_xticks(range(1, len(names) + 1), list(names))
+    axes.set_xlim(0.7, len(names) + 0.3)
+
+
+def frame_sizes(axes: Axes, label: str) -> None:
+    """The vertical axis is logarithmic."""
     axes.set_ylabel(label)
-    axes.set_ylim(0, 1.02)
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", color=HAIRLINE, linewidth=0.7)
 
 

@@ -67,7 +67,7 @@ def test_the_stamp_says_where_the_figure_came_from(experiment: Runs) -> None:
     stamp = stamp_of(experiment.runs)
     assert stamp.seeds == (1, 2)
     text = stamp.text()
-    assert "fabricated texts (synthetic)" in text
+    assert "fabricated texts (synthetic; SHA-256 not recorded)" in text
     assert f"Commit {'c' * 12}, specification digest" in text
     assert "of 6" in text
     assert "Only 2 seeds" in text
