@@ -15,6 +15,7 @@ import typer
 from veiltune import __version__
 from veiltune.errors import VeiltuneError
 from veiltune_jobs.bench_cli import bench_app
+from veiltune_jobs.figures_cli import figures, reproduce
 from veiltune_jobs.ledger_cli import ledger_app
 from veiltune_jobs.sweep_cli import sweep
 
@@ -30,6 +31,8 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 app.add_typer(ledger_app, name="ledger")
 app.command()(sweep)
+app.command()(figures)
+app.command()(reproduce)
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A job's YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -107,29 +110,6 @@ def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = 
 
     numbers = make_plan(load_job(spec, overrides or []))
     print(json.dumps(numbers) if as_json else describe(numbers))
-
-
-@app.command()
-def figures(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML.")],
-    overrides: SetOption = None,
-    seeds: Annotated[str | None, typer.Option(help="Other seeds, such as 1,2,3.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path(
-        "figures"
-    ),
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run what an experiment lacks, and draw its panels with the numbers beside them."""
-    from veiltune_jobs.figures import draw, parse_seeds
-
-    result = draw(experiment, overrides or [], parse_seeds(seeds), output, workers, _say)
-    if as_json:
-        print(json.dumps(result.as_json()))
-        return
-    print(result.results.markdown())
-    for path in result.files:
-        print(_shown(path.absolute()))
 
 
 @app.command()

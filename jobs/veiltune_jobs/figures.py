@@ -1,128 +1,173 @@
-"""`veiltune figures`: runs what an experiment lacks, then draws it from the records alone."""
+"""Draws the book of figures, from recorded runs alone."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from veiltune.errors import OutputError
+from veiltune_analysis.figures import (
+    BOOK,
+    accountants,
+    encryption_cost,
+    load_costs,
+    stamp_of_sweep,
+)
+from veiltune_analysis.figures.book import Draw
+from veiltune_analysis.figures.encryption_cost import RECORD
+from veiltune_analysis.tables import SweepRecord, find_sweeps, load_sweep
+from veiltune_jobs.spending import spent_by_round
 
-from veiltune.errors import OutputError, SpecificationError
-from veiltune.records import without_nan
-from veiltune_analysis.figures import reference_panels, stamp_of
-from veiltune_analysis.results import Results, results
-from veiltune_analysis.runs import Runs, read_runs
-from veiltune_jobs.experiment import Arm, arms_of, load_experiment, run_arms
+ENCRYPTION_COST, ACCOUNTANTS, FRONTIER = "encryption-cost", "accountants", "frontier"
+FIGURES = (*BOOK, ENCRYPTION_COST, ACCOUNTANTS)
+"""Every figure of the book, by name. `accountants` is drawn from the runs of `frontier`."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What an experiment came to."""
+    """A figure that was drawn, and from what."""
 
-    results: Results
+    figure: str
+    source: Path
     files: tuple[Path, ...]
-    seeds: tuple[int, ...]
-    runs: int
+    notes: tuple[str, ...] = ()
+    """What must be told with it: missing runs, mixed code."""
+
+
+@dataclass(frozen=True)
+class NotDrawn:
+    """A record from which a figure could not be drawn, or not in whole, and why."""
+
+    source: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Book:
+    """What came of the records."""
+
+    drawn: tuple[Drawn, ...]
+    skipped: tuple[NotDrawn, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The tables and the files as plain values."""
+        """The same as plain values."""
         return {
-            "seeds": list(self.seeds),
-            "runs": self.runs,
-            "arms": without_nan(self.results.arms.to_dict("records")),
-            "differences": without_nan(self.results.differences.to_dict("records")),
-            "files": [str(path) for path in self.files],
+            "drawn": [
+                {
+                    "figure": each.figure,
+                    "source": str(each.source),
+                    "files": [str(path) for path in each.files],
+                    "notes": list(each.notes),
+                }
+                for each in self.drawn
+            ],
+            "skipped": [
+                {"source": str(each.source), "reason": each.reason} for each in self.skipped
+            ],
         }
+
+    def text(self) -> str:
+        """What was drawn, with its notes, and what was not and why."""
+        lines = []
+        for each in self.drawn:
+            lines.append(f"{each.figure}, from {each.source}:")
+            lines += [f"  {path}" for path in each.files]
+            lines += [f"  {note}" for note in each.notes]
+        lines += [f"skipped {each.source}: {each.reason}" for each in self.skipped]
+        return "\n".join(lines)
+
+
+def draw_book(records: Path, output: Path) -> Book:
+    """Every figure that the records at or below `records` give is in `output`.
+
+    Raises:
+        OutputError: there is no such folder, or nothing in it gives a figure.
+    """
+    if not records.is_dir():
+        raise OutputError(f"expected a folder of recorded sweeps, found none at {records}")
+    costs = sorted(path.parent for path in records.rglob(RECORD))
+    return draw(find_sweeps(records), costs, output)
 
 
 def draw(
-    experiment_path: Path,
-    overrides: Sequence[str],
-    seeds: Sequence[int] | None,
+    sweeps: Sequence[Path],
+    costs: Sequence[Path],
     output: Path,
-    workers: int | None,
-    say: Callable[[str], None],
-) -> Drawn:
-    """The panels, their numbers and the result tables of an experiment are in `output`.
+    only: Collection[str] = FIGURES,
+) -> Book:
+    """The figures in `only` that these records give are in `output`.
 
     Raises:
-        VeiltuneError: a specification is wrong, a run failed, or `output` cannot be written.
+        OutputError: none gives a figure.
     """
-    experiment, job = load_experiment(experiment_path, overrides, seeds)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    making = _Making(output, only)
+    for folder in sweeps:
+        making.sweep(folder)
+    for folder in costs:
+        making.costs(folder)
+    if not making.drawn:
+        reasons = "".join(f"\n{each.source}: {each.reason}" for each in making.skipped)
         raise OutputError(
-            f"figures are written to {output}, which cannot be made ({error.strerror}); name "
-            f"another folder with --output"
-        ) from error
-    arms = arms_of(experiment, job)
-    drawn = {arm.split for arm in arms if arm.split}
-    for split in experiment.splits:
-        if split.title not in drawn:
-            say(f"split {split.title!r} is left out: the data have no groups to deal by")
-    folders = run_arms(
-        arms,
-        workers or os.cpu_count() or 1,
-        lambda done, total, name: say(f"run {done}/{total} complete: {name}"),
-    )
-    recorded = read_runs(list(folders))
-    partitions = [
-        (split.title, _of_split(recorded, list(folders.values()), split.title))
-        for split in experiment.splits
-        if split.title in drawn
-    ]
-    files = reference_panels(
-        [(title, runs.rounds) for title, runs in partitions],
-        output,
-        stamp_of(recorded.runs),
-        experiment.name,
-    )
-    tables = results([(title, runs.runs) for title, runs in partitions])
-    markdown = output / f"{experiment.name}.md"
-    markdown.write_text(tables.markdown() + "\n")
-    finals = output / f"{experiment.name}-results.csv"
-    tables.arms.to_csv(finals, index=False)
-    differences = output / f"{experiment.name}-differences.csv"
-    tables.differences.to_csv(differences, index=False)
-    return Drawn(
-        tables,
-        (files.png, files.pdf, files.csv, markdown, finals, differences),
-        experiment.seeds,
-        len(folders),
-    )
-
-
-def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """The seeds in a list such as `1,2,3`; None stays None.
-
-    Raises:
-        SpecificationError: it is not such a list.
-    """
-    if text is None:
-        return None
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        seeds = ()
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise SpecificationError(
-            [f"--seeds must be different whole numbers like 1,2,3, got {text}"]
+            "expected at least one finished sweep to draw, found none; `veiltune reproduce` runs "
+            f"what the figures need{reasons}"
         )
-    return seeds
+    return Book(tuple(making.drawn), tuple(making.skipped))
 
 
-def _of_split(recorded: Runs, arms: Sequence[Arm], title: str) -> Runs:
-    """The runs that one split's panels show, under the arms' own labels."""
-    labels = {
-        folder: arm.label
-        for folder, arm in zip(recorded.runs["run"], arms, strict=True)
-        if arm.split in (None, title)
-    }
+class _Making:
+    """A book as it grows. A record that gives no figure does not stop the others."""
 
-    def labelled(table: pd.DataFrame) -> pd.DataFrame:
-        own = table[table["run"].isin(list(labels))]
-        return own.assign(arm=own["run"].map(labels)).reset_index(drop=True)
+    def __init__(self, output: Path, only: Collection[str]) -> None:
+        self.drawn: list[Drawn] = []
+        self.skipped: list[NotDrawn] = []
+        self._output, self._only = output, only
+        self._names: dict[str, Path] = {}
 
-    return Runs(labelled(recorded.runs), labelled(recorded.rounds))
+    def sweep(self, folder: Path) -> None:
+        """The figures of one sweep."""
+        try:
+            record = load_sweep(folder)
+            self._claim(record.name, folder)
+        except OutputError as error:
+            self.skipped.append(NotDrawn(folder, str(error)))
+            return
+        if record.figure is None:
+            self.skipped.append(NotDrawn(folder, "the sweep is behind no figure"))
+        elif record.figure not in BOOK:
+            known = ", ".join(BOOK)
+            reason = f"its figure, {record.figure}, is not in the book, which has {known}"
+            self.skipped.append(NotDrawn(folder, reason))
+        elif record.figure in self._only:
+            self._draw(record.figure, BOOK[record.figure], record)
+        if record.figure == FRONTIER and ACCOUNTANTS in self._only:
+            self._draw(ACCOUNTANTS, _accountants, record)
+
+    def costs(self, folder: Path) -> None:
+        """The figure of one measurement of encryption."""
+        try:
+            record = load_costs(folder)
+            self._claim(record.name, folder)
+            files = encryption_cost(record, self._output)
+        except OutputError as error:
+            self.skipped.append(NotDrawn(folder, str(error)))
+        else:
+            self.drawn.append(Drawn(ENCRYPTION_COST, folder, files))
+
+    def _draw(self, figure: str, how: Draw, record: SweepRecord) -> None:
+        try:
+            files = how(record, self._output)
+        except OutputError as error:
+            self.skipped.append(NotDrawn(record.folder, f"{figure}: {error}"))
+        else:
+            self.drawn.append(Drawn(figure, record.folder, files, record.tables.notes()))
+
+    def _claim(self, name: str, folder: Path) -> None:
+        """Two records of one name would write one file."""
+        first = self._names.setdefault(name, folder)
+        if first != folder:
+            raise OutputError(f"{name} was drawn from {first}; draw one of the two elsewhere")
+
+
+def _accountants(record: SweepRecord, folder: Path) -> tuple[Path, ...]:
+    name = f"{ACCOUNTANTS}-small" if record.small else ACCOUNTANTS
+    return accountants(spent_by_round(record), stamp_of_sweep(record), folder, name)
