@@ -30,7 +30,8 @@ from veiltune_analysis.tables import SWEEP, load_tables
 from veiltune_jobs.faults import shown
 from veiltune_jobs.job import JobSpec, run_id, with_absolute_paths
 from veiltune_jobs.run import signals_interrupt
-from veiltune_jobs.sweep_spec import Labels, Plan
+from veiltune_jobs.specification import validate
+from veiltune_jobs.sweep_spec import Label, Labels, Plan
 from veiltune_jobs.sweep_worker import Worker
 
 Engine = Literal["inline", "nvflare"]
@@ -280,7 +281,13 @@ def read_failures(folder: Path) -> list[dict[str, Any]]:
 
 def said(labels: Labels) -> str:
     """The labels for a person, keys by their last part."""
-    return ", ".join(f"{a.rpartition('.')[2]} {shown(v)}" for a, v in labels.items()) or "the job"
+    parts = [f"{axis.rpartition('.')[2]} {plain(label)}" for axis, label in labels.items()]
+    return ", ".join(parts) or "the job"
+
+
+def plain(label: Label) -> str:
+    """A label as the sweep's file spells it, without quotes."""
+    return label if isinstance(label, str) else shown(label)
 
 
 def _begin(folder: Path, plan: Plan, runs: Sequence[SweepRun]) -> None:
@@ -336,5 +343,6 @@ def _for_sweep(spec: JobSpec, output: Path, engine: Engine) -> JobSpec:
     changes: dict[str, Any] = {"engine": engine, "output": output, "progress": False}
     if engine == "inline":
         changes["parallel_sites"] = 1
-    runtime = spec.runtime.model_copy(update=changes)
-    return with_absolute_paths(spec.model_copy(update={"runtime": runtime}))
+    tree = spec.model_dump(mode="json")
+    tree["runtime"] |= changes
+    return with_absolute_paths(validate(JobSpec, tree))  # inline knows less than NVFlare

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from veiltune_jobs.costs import Costs, measure
-from veiltune_jobs.faults import shown
 from veiltune_jobs.job import JobSpec
 from veiltune_jobs.run import SharedModel
 from veiltune_jobs.sweep import (
@@ -18,11 +17,12 @@ from veiltune_jobs.sweep import (
     distinct,
     folder_of,
     is_complete,
+    plain,
     runs_of,
     said,
 )
 from veiltune_jobs.sweep_spec import Label, Plan
-from veiltune_jobs.wiring import encode_examples, load_corpus
+from veiltune_jobs.wiring import Corpus, encode_examples, load_corpus
 
 START_S = 12.0
 """Of a worker process, until it has a model."""
@@ -41,7 +41,7 @@ def dry_run(plan: Plan, output: Path, workers: int | None, engine: Engine) -> di
     return {
         "sweep": plan.name,
         "axes": {
-            axis: {shown(label): n for label, n in _counts(plan, axis).items()}
+            axis: {plain(label): n for label, n in _counts(plan, axis).items()}
             for axis in plan.axes
         },
         "seeds": list(plan.seeds),
@@ -58,21 +58,21 @@ def predicted_seconds(runs: Sequence[SweepRun], workers: int, engine: Engine) ->
     """Seconds that these runs take, from a few steps of each kind of job among them."""
     if not runs:
         return 0.0
-    shared, kinds, sizes = SharedModel(), dict[str, Costs](), dict[str, list[int]]()
+    shared, corpora, kinds = SharedModel(), dict[str, Corpus](), dict[str, Costs]()
     work = 0.0
     for run in runs:
-        spec = run.spec
-        kind, data = _kind(spec), _data(spec)
-        if data not in sizes or kind not in kinds:
-            corpus = load_corpus(spec)
-            sizes[data] = [len(rows) for rows in corpus.shards.values()]
+        spec, kind, data = run.spec, _kind(run.spec), _data(run.spec)
+        if data not in corpora:
+            corpora[data] = load_corpus(spec)
+        corpus = corpora[data]
         if kind not in kinds:
             model, _ = shared.get(spec)
             shard = encode_examples(spec, model, corpus, max(corpus.shards.values(), key=len))
             validation = encode_examples(spec, model, corpus, corpus.dataset.validation)
             kinds[kind] = measure(spec, model, shard, validation)
-        at_once = len(sizes[data]) if engine == "nvflare" else 1
-        work += RECORD_S + kinds[kind].work_s(spec, sizes[data]) / min(at_once, _cores())
+        sizes = [len(rows) for rows in corpus.shards.values()]
+        at_once = len(sizes) if engine == "nvflare" else 1
+        work += RECORD_S + kinds[kind].work_s(spec, sizes) / min(at_once, _cores())
         work += NVFLARE_S if engine == "nvflare" else 0.0
     at_work = min(workers, len(runs))
     return START_S + work / min(at_work, _cores())
