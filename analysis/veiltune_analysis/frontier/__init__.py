@@ -1,0 +1,36 @@
+"""Loss against epsilon: what privacy costs, and what can be said of it with few seeds."""
+
+from veiltune_analysis.frontier.data import (
+    LOCAL_ACCURACY,
+    LOCAL_LOSS,
+    TEST_ACCURACY,
+    TEST_LOSS,
+    VALIDATION_ACCURACY,
+    VALIDATION_LOSS,
+    Frontier,
+    Measure,
+    frontiers,
+    sweep_points,
+)
+from veiltune_analysis.frontier.monotone import MonotoneFit, monotone_fit
+from veiltune_analysis.frontier.price import price_table
+from veiltune_analysis.frontier.within import Crossing, EpsilonWithin, epsilon_within
+
+__all__ = [
+    "LOCAL_ACCURACY",
+    "LOCAL_LOSS",
+    "TEST_ACCURACY",
+    "TEST_LOSS",
+    "VALIDATION_ACCURACY",
+    "VALIDATION_LOSS",
+    "Crossing",
+    "EpsilonWithin",
+    "Frontier",
+    "Measure",
+    "MonotoneFit",
+    "epsilon_within",
+    "frontiers",
+    "monotone_fit",
+    "price_table",
+    "sweep_points",
+]
