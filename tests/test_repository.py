@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from veiltune_jobs.experiment import arms_of, load_experiment
 from veiltune_jobs.job import load_job
+from veiltune_jobs.sweep_spec import load_sweep_spec
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -50,10 +50,11 @@ def test_specifications_are_shipped() -> None:
 
 @pytest.mark.parametrize("path", SPECIFICATIONS, ids=lambda path: path.name)
 def test_a_shipped_specification_loads(path: Path) -> None:
-    """An experiment names the job it varies, which must load too."""
-    if "job" in yaml.safe_load(path.read_text(encoding="utf-8")):
-        experiment, job = load_experiment(path)
-        assert arms_of(experiment.model_copy(update={"seeds": experiment.seeds[:1]}), job)
+    """A sweep names the job it varies; its small version must load too."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "job" in content:
+        assert load_sweep_spec(path, seeds=[1]).points
+        assert "small" not in content or load_sweep_spec(path, small=True).points
     else:
         load_job(path)
 

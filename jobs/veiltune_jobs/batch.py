@@ -2,8 +2,8 @@
 
     python -m veiltune_jobs.batch SPEC --seeds 1,2,3 [--set key=value ...]
 
-The runs are ordinary runs and recorded as such. An experiment with its arms is `veiltune figures`;
-this is what `veiltune bench` times.
+The runs are ordinary runs and recorded as such. For more than seeds there is `veiltune sweep`; this
+is what `veiltune bench` times.
 """
 
 import argparse

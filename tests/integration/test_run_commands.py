@@ -1,9 +1,8 @@
-"""An experiment from its YAML to its figure, on a tiny model; and what one does with its runs."""
+"""What one does with a job and its run: plan, export, predict, report; on a tiny model."""
 
 import json
 from pathlib import Path
 
-import pandas as pd
 import peft
 import pytest
 import torch
@@ -25,9 +24,9 @@ def command(*arguments: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """The YAML of an experiment of one split and two seeds."""
-    folder = tmp_path_factory.mktemp("experiment")
+def specification(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """The YAML of a job of two sites."""
+    folder = tmp_path_factory.mktemp("job")
     job = {
         "data": {"train": 36, "validation": 12, "test": 12, "partition": {"sites": 2}},
         "backbone": {"name": str(tiny_model)},
@@ -35,57 +34,21 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pa
         "federation": {"rounds": 2},
         "runtime": {"output": str(folder / "runs"), "engine": "inline", "progress": False},
     }
-    splits = [{"title": "uniform", "partition": {"sites": 2, "seed": None}}]
-    written = {"name": "panels", "job": "job.yaml", "seeds": [1, 2], "splits": splits}
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
-    (folder / "panels.yaml").write_text(yaml.safe_dump(written))
-    return folder / "panels.yaml"
+    return folder / "job.yaml"
 
 
 @pytest.fixture(scope="module")
-def drawn(experiment: Path) -> Path:
-    """The folder of the experiment's figures, once it was run."""
-    output = experiment.parent / "figures"
-    assert command("figures", str(experiment), "-o", str(output), "--workers", "1") == 0
-    return output
-
-
-@pytest.fixture(scope="module")
-def run(experiment: Path) -> Path:
-    """The folder of a finished run of the experiment's job."""
-    path = str(experiment.parent / "job.yaml")
-    assert command("run", path) == 0
-    return next((experiment.parent / "runs" / "job").iterdir())
-
-
-def test_the_panels_come_with_their_numbers(drawn: Path) -> None:
-    assert (drawn / "panels.png").read_bytes().startswith(b"\x89PNG")
-    assert (drawn / "panels.pdf").read_bytes().startswith(b"%PDF")
-    numbers = pd.read_csv(drawn / "panels.csv")
-    series = {"federated", "centralised", "centralised (equal steps)"}
-    assert set(numbers["series"]) == series | {"site-1 alone", "site-2 alone"}
-    assert set(numbers["round"]) == {0, 1, 2}
-    assert set(numbers["seeds"]) == {2}
-    results = pd.read_csv(drawn / "panels-results.csv").set_index("arm")
-    last = numbers[numbers["round"] == 2].set_index("series")["mean"]
-    for arm in series:
-        assert results["val_loss"][arm] == pytest.approx(last[arm], rel=1e-6)
-    alone = last[["site-1 alone", "site-2 alone"]].mean()
-    assert results["val_loss"]["alone"] == pytest.approx(alone, rel=1e-6)
-
-
-def test_runs_that_are_complete_are_not_repeated(experiment: Path, drawn: Path) -> None:
-    runs = experiment.parent / "runs" / "panels"
-    before = {path: path.stat().st_mtime_ns for path in runs.rglob("summary.json")}
-    assert len(before) == 10
-    assert command("figures", str(experiment), "-o", str(drawn), "--workers", "1") == 0
-    assert {path: path.stat().st_mtime_ns for path in runs.rglob("summary.json")} == before
+def run(specification: Path) -> Path:
+    """The folder of a finished run of the job."""
+    assert command("run", str(specification)) == 0
+    return next((specification.parent / "runs" / "job").iterdir())
 
 
 def test_a_plan_tells_the_bytes_that_the_run_then_needs(
-    experiment: Path, run: Path, capsys: pytest.CaptureFixture[str]
+    specification: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("plan", str(experiment.parent / "job.yaml"), "--json") == 0
+    assert command("plan", str(specification), "--json") == 0
     planned = json.loads(capsys.readouterr().out)
     summary = json.loads((run / "summary.json").read_text())
     for key in ("upload_bytes_per_site_round", "download_bytes_per_site_round", "examples"):
