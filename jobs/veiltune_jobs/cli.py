@@ -170,11 +170,6 @@ def predict(
         print(f"{prediction.label}\t{share:.3f}\t{prediction.text}")
 
 
-def _say(line: str) -> None:
-    """Progress, for standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     synthetic = " (synthetic data)" if summary["synthetic"] else ""
     print(

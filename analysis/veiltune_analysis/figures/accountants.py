@@ -40,10 +40,10 @@ def accountants(spent: pd.DataFrame, stamp: Stamp, folder: Path, name: str) -> t
             figsize=(4.6 * min(len(targets), 3), 3.1 * -(-len(targets) // 3) + 0.4),
             layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.06),
         )
-        grid = figure.subplots(-(-len(targets) // 3), min(len(targets), 3), squeeze=False).flat
-        for axes in list(grid)[len(targets) :]:
+        grid = figure.subplots(-(-len(targets) // 3), min(len(targets), 3), squeeze=False)
+        for axes in grid.flat[len(targets) :]:
             axes.set_visible(False)
-        for axes, target in zip(list(grid)[: len(targets)], targets, strict=True):
+        for axes, target in zip(grid.flat[: len(targets)], targets, strict=True):
             lines = [
                 Line(
                     called,
