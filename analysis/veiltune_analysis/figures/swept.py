@@ -162,12 +162,13 @@ def frame_x(axes: Axes, layout: Layout, record: SweepRecord) -> None:
 
 
 def _labels(record: SweepRecord, runs: pd.DataFrame, column: Column | None) -> Sequence[Label]:
-    """A column's values in the sweep's order, or sorted where it is no axis."""
+    """A column's values in the sweep's order; where it is no axis, sorted, and none at the end."""
     if column is None:
         return (None,)
     if column.name in record.tables.axes:
         return record.tables.axes[column.name]
-    return tuple(sorted(runs[column.name].dropna().unique()))
+    known = tuple(sorted(runs[column.name].dropna().unique()))
+    return (*known, None) if runs[column.name].isna().any() else known
 
 
 def _is(runs: pd.DataFrame, column: Column | None, label: Label) -> pd.Series:
