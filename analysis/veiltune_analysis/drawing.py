@@ -205,9 +205,13 @@ def frame_names(axes: Axes, label: str, names: Sequence[str]) -> None:
 
 
 def frame_sizes(axes: Axes, label: str) -> None:
-    """The vertical axis is logarithmic."""
+    """The vertical axis is logarithmic; one that spans few powers of ten has ticks between them."""
     axes.set_ylabel(label)
     axes.set_yscale("log")
+    bottom, top = axes.get_ylim()
+    if top / bottom < 500:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", color=HAIRLINE, linewidth=0.7)
 

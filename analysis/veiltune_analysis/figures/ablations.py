@@ -37,7 +37,7 @@ def sites(record: SweepRecord, folder: Path) -> tuple[Path, ...]:
 
 def skew(record: SweepRecord, folder: Path) -> tuple[Path, ...]:
     """Final loss against label skew, federated and the mean over the sites that stay alone."""
-    arms = Column("arm", names={"alone": "alone (mean of sites)"})
+    arms = Column("arm", names={"federated": "federated", "alone": "alone (mean of sites)"})
     note = "The smaller alpha, the more the sites differ in their labels."
     layout = Layout(Column("data.partition.alpha"), "Dirichlet alpha", arms, note=note)
     return draw_swept(record, layout, folder)

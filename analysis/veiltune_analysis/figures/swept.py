@@ -162,12 +162,15 @@ def frame_x(axes: Axes, layout: Layout, record: SweepRecord) -> None:
 
 
 def _labels(record: SweepRecord, runs: pd.DataFrame, column: Column | None) -> Sequence[Label]:
-    """A column's values in the sweep's order; where it is no axis, sorted, and none at the end."""
+    """A column's values in the sweep's order; where it is no axis, as named or sorted, and none
+    at the end."""
     if column is None:
         return (None,)
     if column.name in record.tables.axes:
         return record.tables.axes[column.name]
     known = tuple(sorted(runs[column.name].dropna().unique()))
+    if column.names:
+        known = tuple(label for label in column.names if label in known)
     return (*known, None) if runs[column.name].isna().any() else known
 
 
