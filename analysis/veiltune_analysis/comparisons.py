@@ -7,7 +7,8 @@ row says how many the row rests on.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
@@ -26,7 +27,18 @@ from veiltune_analysis.tables import Label
 
 Arm = tuple[Label, ...]
 """An arm's label in each of the columns that tell arms apart."""
-Values = Mapping[Arm, Mapping[int, float]]
+
+
+NO_RUN = ""
+"""Where a table does not name its runs."""
+
+
+@dataclass(frozen=True)
+class ArmValues:
+    """The value of each seed, and the runs that these rest on."""
+
+    values: dict[int, float]
+    runs: frozenset[str]
 
 
 def compare_arms(
@@ -35,39 +47,49 @@ def compare_arms(
     value: str,
     against: Mapping[str, Label] | None = None,
     margin: float | None = None,
+    within: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Arms against their reference, or all pairs of arms: one row a comparison, one Holm family.
+    """Arms against a reference arm, or all pairs of arms: a row a comparison, one Holm family.
 
     `runs` is `Tables.runs` or alike: `seed`, `value` and the columns `by`, whose labels together
-    name an arm. `against` gives a label for some of these columns: each arm is compared with the
-    one that has these labels and otherwise its own, so `{"adapter.encoder": "mlp"}` compares
-    encoders at equal epsilon, and a label for each column makes one arm the reference of all.
+    name an arm. `against` gives the reference arm's label in each of these columns. With `within`,
+    arms are compared only where these columns are equal: `by=["adapter.encoder"]` with
+    `within=["privacy.example_level.epsilon"]` compares encoders at equal epsilon. Two arms that
+    rest on the same runs are no comparison, nor are those of which one has no runs.
 
-    Columns: first, second (arms in words), value, first_mean, second_mean (over the shared
-    seeds), difference, low, high (95 %), t, df, p, p_holm, effect, effect_low, effect_high, seeds,
-    comparisons (those in the family), verdict, note. With a `margin`, in the unit of the value,
-    also: margin, equivalence_low, equivalence_high (90 %), equivalence_p, equivalence_p_holm (a
-    family of its own, for it answers another question), equivalence.
+    Columns: those of `within`; first, second (arms in words), value, first_mean, second_mean (over
+    the shared seeds), difference, low, high (95 %), t, df, p, p_holm, effect, effect_low,
+    effect_high, seeds, comparisons (those in the family), verdict, note. With a `margin`, in the
+    unit of the value, also: margin, equivalence_low, equivalence_high (90 %), equivalence_p,
+    equivalence_p_holm (a family of its own, for it answers another question), equivalence.
 
     Raises:
-        SpecificationError: a column is not in the table, or the margin is not above 0.
+        SpecificationError: a column is not in the table, the reference does not have a label for
+            each column of `by`, or the margin is not above 0.
         OutputError: there are not two arms to compare, the reference has no runs, or several runs
             stand for one arm and seed.
     """
-    arms = arm_values(runs, by, value)
-    pairs = list(_pairs(arms, by, against))
-    compared = [compare(arms[first], arms[second]) for first, second in pairs]
+    arms = arm_values(runs, (*within, *by), value)
+    pairs = _pairs(arms, by, against, len(within))
+    compared = [compare(arms[first].values, arms[second].values) for first, second in pairs]
     corrected = holm([each.p for each in compared])
     tested = sum(not math.isnan(p) for p in corrected)
-    rows = [
-        _row(arms, by, pair, each) | {"value": value, "p_holm": p, "comparisons": tested}
-        for pair, each, p in zip(pairs, compared, corrected, strict=True)
-    ]
-    for row, each in zip(rows, compared, strict=True):
-        row |= {"verdict": verdict(row, each), "note": each.note}
-    columns = list(COLUMNS)
+    rows = []
+    for (first, second), each, p in zip(pairs, compared, corrected, strict=True):
+        row: dict[str, object] = {
+            **dict(zip(within, first, strict=False)),
+            "first": arm_name(by, first[len(within) :]),
+            "second": arm_name(by, second[len(within) :]),
+            "value": value,
+            "p_holm": p,
+            "comparisons": tested,
+            "verdict": _verdict(each, p, arm_name(by, first[len(within) :])),
+            "note": each.note,
+        }
+        rows.append(row | _means(arms[first], arms[second]) | _numbers(each))
+    columns = [*within, *COLUMNS]
     if margin is not None:
-        tests = [equivalent(arms[first], arms[second], margin) for first, second in pairs]
+        tests = [equivalent(arms[a].values, arms[b].values, margin) for a, b in pairs]
         for row, test, p in zip(rows, tests, holm([each.p for each in tests]), strict=True):
             row |= _equivalence(test, p)
         columns += EQUIVALENCE_COLUMNS
@@ -90,8 +112,8 @@ def arm_means(runs: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame
         SpecificationError, OutputError: as `compare_arms`.
     """
     rows = []
-    for arm, values in arm_values(runs, by, value).items():
-        interval = mean_interval(list(values.values()))
+    for arm, found in arm_values(runs, by, value).items():
+        interval = mean_interval(list(found.values.values()))
         rows.append(
             dict(zip(by, arm, strict=True))
             | {
@@ -104,7 +126,7 @@ def arm_means(runs: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame
     return pd.DataFrame(rows, columns=[*by, "seeds", "mean", "low", "high"])
 
 
-def arm_values(runs: pd.DataFrame, by: Sequence[str], value: str) -> dict[Arm, dict[int, float]]:
+def arm_values(runs: pd.DataFrame, by: Sequence[str], value: str) -> dict[Arm, ArmValues]:
     """The value of each arm and seed; arms in the order in which they come in the table.
 
     Raises:
@@ -123,9 +145,9 @@ def arm_values(runs: pd.DataFrame, by: Sequence[str], value: str) -> dict[Arm, d
     for row in finished.to_dict("records"):
         arm = tuple(_label(row[column]) for column in by)
         seed = found.setdefault(arm, {}).setdefault(int(row["seed"]), {})
-        site, run = str(row.get("alone_site")), str(row.get("run"))
+        site, run = str(row.get("alone_site")), str(row.get("run", NO_RUN))
         number = float("nan") if row[value] is None else float(row[value])
-        if site in seed and (seed[site][0] != run or "run" not in row):
+        if site in seed and (seed[site][0] != run or run == NO_RUN):
             raise OutputError(
                 f"expected one run of {arm_name(by, arm)} with seed {row['seed']}, found several; "
                 f"name the column in which they differ, or keep one of them"
@@ -144,71 +166,71 @@ def arm_name(by: Sequence[str], arm: Arm) -> str:
     )
 
 
-def verdict(row: Mapping[str, object], compared: Comparison) -> str:
-    """In words what the corrected p-value of a row shows, at the 5 % level."""
-    if math.isnan(compared.p):
+def _verdict(compared: Comparison, corrected: float, first: str) -> str:
+    """In words what the corrected p-value shows, at the 5 % level."""
+    if math.isnan(corrected):
         return f"not known: {compared.unknown}"
-    if not float(str(row["p_holm"])) < LEVEL:
+    if not corrected < LEVEL:
         return "no difference shown"
-    return f"{row['first']} is {'higher' if compared.difference.mean > 0 else 'lower'}"
+    return f"{first} is {'higher' if compared.difference.mean > 0 else 'lower'}"
 
 
 def _pairs(
-    arms: Values, by: Sequence[str], against: Mapping[str, Label] | None
-) -> Iterator[tuple[Arm, Arm]]:
-    """The pairs to compare; never empty."""
-    if against is None:
-        if len(arms) < 2:
-            raise OutputError(
-                f"expected at least two arms to compare, found {len(arms)}; let the sweep go on "
-                f"first, or name other columns"
-            )
-        yield from combinations(arms, 2)
-        return
-    unknown = [column for column in against if column not in by]
-    if unknown or not against:
+    arms: Mapping[Arm, ArmValues],
+    by: Sequence[str],
+    against: Mapping[str, Label] | None,
+    shared: int,
+) -> list[tuple[Arm, Arm]]:
+    """The pairs to compare, whose first `shared` labels are equal; never empty."""
+    if against is not None and set(against) != set(by):
         raise SpecificationError(
             [
-                f"expected a reference by columns that tell arms apart ({', '.join(by)}), got "
-                f"{', '.join(unknown) or 'none'}"
+                f"expected a reference with a label for each of {', '.join(by)}, got one with "
+                f"{', '.join(against) or 'none'}"
             ]
         )
-    given = {by.index(column): _label(label) for column, label in against.items()}
-    pairs = [
-        (arm, other)
-        for arm in arms
-        for other in [tuple(given.get(place, label) for place, label in enumerate(arm))]
-        if other != arm and other in arms
+    reference = None if against is None else tuple(_label(against[column]) for column in by)
+    if reference is None:
+        pairs = [pair for pair in combinations(arms, 2) if pair[0][:shared] == pair[1][:shared]]
+    else:
+        pairs = [(arm, (*arm[:shared], *reference)) for arm in arms if arm[shared:] != reference]
+    found = [
+        (first, second)
+        for first, second in pairs
+        if second in arms and not arms[first].runs & arms[second].runs
     ]
-    if not pairs:
-        reference = ", ".join(f"{column} {_shown(label)}" for column, label in against.items())
+    if not found:
+        what = "two arms" if reference is None else f"{arm_name(by, reference)} and other arms"
         raise OutputError(
-            f"expected complete runs with {reference} and others to compare with them, found none; "
-            f"let the sweep go on first, or name another reference"
+            f"expected complete runs of {what} to compare, found none; let the sweep go on first, "
+            f"or name other columns"
         )
-    yield from pairs
+    return found
 
 
-def _by_seed(seeds: Mapping[int, Mapping[str, tuple[str, float]]]) -> dict[int, float]:
+def _by_seed(seeds: Mapping[int, Mapping[str, tuple[str, float]]]) -> ArmValues:
     """The mean over a seed's runs, at each seed that has all that any seed has."""
     sites = {site for runs in seeds.values() for site in runs}
+    whole = {seed: runs for seed, runs in sorted(seeds.items()) if runs.keys() == sites}
+    return ArmValues(
+        {
+            seed: sum(number for _, number in runs.values()) / len(runs)
+            for seed, runs in whole.items()
+        },
+        frozenset(run for runs in whole.values() for run, _ in runs.values() if run != NO_RUN),
+    )
+
+
+def _means(first: ArmValues, second: ArmValues) -> dict[str, object]:
+    shared = sorted(first.values.keys() & second.values.keys())
     return {
-        seed: sum(number for _, number in runs.values()) / len(runs)
-        for seed, runs in sorted(seeds.items())
-        if runs.keys() == sites
+        "first_mean": mean_interval([first.values[seed] for seed in shared]).mean,
+        "second_mean": mean_interval([second.values[seed] for seed in shared]).mean,
     }
 
 
-def _row(
-    arms: Values, by: Sequence[str], pair: tuple[Arm, Arm], compared: Comparison
-) -> dict[str, object]:
-    first, second = pair
-    shared = arms[first].keys() & arms[second].keys()
+def _numbers(compared: Comparison) -> dict[str, object]:
     return {
-        "first": arm_name(by, first),
-        "second": arm_name(by, second),
-        "first_mean": mean_interval([arms[first][seed] for seed in sorted(shared)]).mean,
-        "second_mean": mean_interval([arms[second][seed] for seed in sorted(shared)]).mean,
         "difference": compared.difference.mean,
         "low": compared.difference.low,
         "high": compared.difference.high,

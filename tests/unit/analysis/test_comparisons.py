@@ -39,6 +39,11 @@ FOUR = {(1.0, "mlp"): 0.9, (1.0, "lstm"): 0.5, (None, "mlp"): 0.3, (None, "lstm"
 BY = (EPSILON, ENCODER)
 
 
+def encoders(runs: pd.DataFrame, margin: float | None = None) -> pd.DataFrame:
+    """Each encoder against the first, at equal epsilon."""
+    return compare_arms(runs, [ENCODER], "val_loss", {ENCODER: "mlp"}, margin, [EPSILON])
+
+
 def test_all_pairs_are_one_family() -> None:
     found = compare_arms(table(FOUR), BY, "val_loss")
     assert len(found) == 6
@@ -59,11 +64,18 @@ def test_one_arm_is_the_reference_of_all() -> None:
     assert len(found) == 3
 
 
-def test_a_reference_by_one_label_keeps_the_others_equal() -> None:
-    found = compare_arms(table(FOUR), BY, "val_loss", {ENCODER: "mlp"})
-    assert found["first"].tolist() == ["epsilon 1, encoder lstm", "epsilon none, encoder lstm"]
-    assert found["second"].tolist() == ["epsilon 1, encoder mlp", "epsilon none, encoder mlp"]
-    assert found["verdict"][0] == "epsilon 1, encoder lstm is lower"
+def test_arms_are_compared_where_other_columns_are_equal() -> None:
+    for found in (
+        encoders(table(FOUR)),
+        compare_arms(table(dict(reversed(FOUR.items()))), [ENCODER], "val_loss", within=[EPSILON])[
+            ::-1
+        ],
+    ):
+        assert found[EPSILON].isna().tolist() == [False, True]
+        assert found["first"].tolist() == ["lstm", "lstm"]
+        assert found["second"].tolist() == ["mlp", "mlp"]
+        assert set(found["comparisons"]) == {2}
+    assert encoders(table(FOUR))["verdict"].tolist() == ["lstm is lower", "no difference shown"]
 
 
 def test_the_numbers_are_those_of_the_paired_comparison() -> None:
@@ -82,7 +94,7 @@ def test_the_numbers_are_those_of_the_paired_comparison() -> None:
 
 
 def test_a_margin_adds_the_test_of_equivalence_in_a_family_of_its_own() -> None:
-    found = compare_arms(table(FOUR), BY, "val_loss", {ENCODER: "mlp"}, margin=0.1)
+    found = encoders(table(FOUR), margin=0.1)
     assert found["equivalence"].tolist() == [
         "not shown to be equivalent within ±0.1",
         "equivalent within ±0.1",
@@ -103,16 +115,16 @@ def test_a_diverged_run_makes_its_comparisons_unknown_and_leaves_the_family() ->
 
 
 def test_few_seeds_are_said_beside_the_row() -> None:
-    found = compare_arms(table(FOUR, seeds=[1, 2]), BY, "val_loss", {ENCODER: "mlp"})
+    found = encoders(table(FOUR, seeds=[1, 2]))
     assert found["note"].str.startswith("Only 2 seeds").all()
-    one = compare_arms(table(FOUR, seeds=[1]), BY, "val_loss", {ENCODER: "mlp"})
+    one = encoders(table(FOUR, seeds=[1]))
     assert one["verdict"].str.startswith("not known: a test needs at least 2 seeds").all()
 
 
 def test_runs_that_are_not_complete_do_not_count() -> None:
     runs = table(FOUR)
     runs.loc[(runs["seed"] == 5) & (runs[ENCODER] == "lstm"), "status"] = "interrupted"
-    found = compare_arms(runs, BY, "val_loss", {ENCODER: "mlp"})
+    found = encoders(runs)
     assert found["seeds"].tolist() == [4, 4]
 
 
@@ -139,6 +151,15 @@ def test_one_run_that_stands_for_several_points_counts_once() -> None:
     assert found["seeds"].tolist() == [5]
 
 
+def test_two_arms_of_the_same_runs_are_no_comparison() -> None:
+    """As where a key says nothing: without privacy both clipping spaces are one run."""
+    runs = table({**FOUR, (None, "gru"): 0.3})
+    same = runs[EPSILON].isna() & (runs[ENCODER] == "gru")
+    runs.loc[same, "run"] = runs.loc[runs[EPSILON].isna() & (runs[ENCODER] == "mlp"), "run"].values
+    found = encoders(runs)
+    assert found["first"].tolist() == ["lstm", "lstm"]
+
+
 def test_two_runs_of_one_arm_and_seed_are_refused() -> None:
     with pytest.raises(OutputError, match="name the column in which they differ"):
         compare_arms(table(FOUR), [ENCODER], "val_loss")
@@ -148,9 +169,9 @@ def test_what_is_not_there_is_said() -> None:
     runs = table(FOUR)
     with pytest.raises(SpecificationError, match="got colour"):
         compare_arms(runs, ["colour"], "val_loss")
-    with pytest.raises(SpecificationError, match="got arm"):
-        compare_arms(runs, BY, "val_loss", {"arm": "federated"})
-    with pytest.raises(OutputError, match="encoder gru"):
-        compare_arms(runs, BY, "val_loss", {ENCODER: "gru"})
-    with pytest.raises(OutputError, match="at least two arms"):
+    with pytest.raises(SpecificationError, match="label for each of .*, got one with adapter"):
+        compare_arms(runs, BY, "val_loss", {ENCODER: "mlp"})
+    with pytest.raises(OutputError, match="gru and other arms"):
+        compare_arms(runs, [ENCODER], "val_loss", {ENCODER: "gru"}, within=[EPSILON])
+    with pytest.raises(OutputError, match="two arms"):
         compare_arms(runs[:5], BY, "val_loss")
