@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import (
+    EngFormatter,
     FixedFormatter,
     FixedLocator,
     FuncFormatter,
@@ -211,7 +212,8 @@ def frame_sizes(axes: Axes, label: str) -> None:
     bottom, top = axes.get_ylim()
     if top / bottom < 500:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_major_formatter(EngFormatter(sep="") if bottom >= 1 else plain)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", color=HAIRLINE, linewidth=0.7)
 
