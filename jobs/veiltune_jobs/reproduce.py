@@ -27,7 +27,7 @@ from veiltune_jobs.sweep_spec import Plan, load_sweep_spec
 
 SWEEPS = Path(__file__).parent / "sweeps"
 COST_S = {True: 20.0, False: 240.0}
-"""Of measuring encryption, small and in full (docs/log.md)."""
+"""Of measuring encryption, small and in full: rough guesses, not measured."""
 
 Say = Callable[[str], None]
 
