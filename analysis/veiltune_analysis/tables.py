@@ -27,6 +27,7 @@ SPECIFICATION = "spec.yaml"
 MARKS = (SPECIFICATION, "provenance.json")
 """A folder with one of these is a run's, finished or not."""
 
+NOT_RUN = "it has not been run"
 LAST_OF_SITE = ("local_loss", "local_accuracy", "train_loss", "epsilon")
 SUM_OF_SITE = ("upload_bytes", "download_bytes", "seconds_train")
 KEYS = ("run", "arm", "alone_site", "seed", "status")
@@ -77,8 +78,12 @@ class Tables:
         unfinished = self.runs.loc[self.runs["status"] != "complete", "run"].nunique()
         if unfinished:
             found.append(f"{unfinished} recorded runs are not complete.")
-        if self.skipped:
-            found.append(f"{len(self.skipped)} runs were skipped, for they could not be read.")
+        missing = sum(each.reason == NOT_RUN for each in self.skipped)
+        if missing:
+            found.append(f"{missing} of the sweep's runs have not been run.")
+        if len(self.skipped) > missing:
+            unread = len(self.skipped) - missing
+            found.append(f"{unread} runs were skipped, for they could not be read.")
         return tuple(found)
 
     def write(self, folder: Path) -> tuple[Path, ...]:
@@ -200,7 +205,7 @@ def _read(folders: Iterable[Path]) -> tuple[dict[Path, Run], tuple[Skipped, ...]
     skipped = []
     for folder in folders:
         if not folder.exists():
-            skipped.append(Skipped(folder, "it has not been run"))
+            skipped.append(Skipped(folder, NOT_RUN))
             continue
         try:
             runs[folder] = read_run(folder)

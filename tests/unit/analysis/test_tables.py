@@ -137,6 +137,7 @@ def test_points_that_were_not_run_are_counted(make_run: MakeRun) -> None:
     record = load_sweep(folder)
     assert record.summary == {"runs": 2}
     assert [each.reason for each in record.tables.skipped] == ["it has not been run"]
+    assert record.tables.notes() == ("1 of the sweep's runs have not been run.",)
 
 
 def test_a_folder_of_sweeps_is_read_as_the_runs_in_it(make_run: MakeRun) -> None:
