@@ -38,7 +38,11 @@ class Crossing:
             return f"at most {self.epsilon:g}, the smallest tested"
         if self.side == "more than":
             return f"more than {self.epsilon:g}, the largest tested"
-        return f"{self.epsilon:.3g}"
+        return self.short()
+
+    def short(self) -> str:
+        """The same where the end of the range need not be explained."""
+        return f"{self.epsilon:.3g}" if self.side == "at" else f"{self.side} {self.epsilon:g}"
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,8 @@ class EpsilonWithin:
             return self.unknown or "not known"
         if self.low is None or self.high is None:
             return f"{self.estimate.text()} ({self.unknown})"
-        if self.low == self.estimate == self.high:
-            return f"{self.estimate.text()} (95 % interval: the same)"
-        return (
-            f"{self.estimate.text()} (95 % interval: from {self.low.text()}, to {self.high.text()})"
-        )
+        ends = dict.fromkeys((self.low.short(), self.high.short()))
+        return f"{self.estimate.text()} (95 % interval: {' to '.join(ends)})"
 
 
 def epsilon_within(frontier: Frontier, percent: float) -> EpsilonWithin:
