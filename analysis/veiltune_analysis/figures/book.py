@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from veiltune_analysis.figures.ablations import bits, clip_and_noise, sites, skew
+from veiltune_analysis.figures.frontier import frontier
 from veiltune_analysis.figures.reference import reference
 from veiltune_analysis.tables import SweepRecord
 
@@ -12,6 +13,7 @@ Draw = Callable[[SweepRecord, Path], tuple[Path, ...]]
 
 BOOK: dict[str, Draw] = {
     "reference-panels": reference,
+    "frontier": frontier,
     "clip-and-noise": clip_and_noise,
     "sites": sites,
     "skew": skew,
