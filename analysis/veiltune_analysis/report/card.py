@@ -5,7 +5,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from veiltune_analysis.report.parts import Cell, Row, bullets, figure, pairs, paragraph, table, word
+from veiltune_analysis.report.parts import (
+    Cell,
+    Row,
+    beside,
+    bullets,
+    figure,
+    pairs,
+    paragraph,
+    table,
+    word,
+)
 from veiltune_analysis.runs import Summary
 
 CARD = "privacy_card.json"
@@ -39,10 +49,10 @@ def card_html(card: Mapping[str, Any] | None, summary: Summary) -> Iterable[str]
     if card is None:
         yield paragraph(f"This run has no {CARD} that can be read: the card cannot be shown.")
         return
-    yield '<div class="split">'
-    yield f"<div>{bullets('Kept out', _lines(card, 'threats_kept_out'))}</div>"
-    yield f"<div>{bullets('Not kept out', _lines(card, 'threats_not_kept_out'))}</div>"
-    yield "</div>"
+    yield beside(
+        bullets("Kept out", _lines(card, "threats_kept_out")),
+        bullets("Not kept out", _lines(card, "threats_not_kept_out")),
+    )
     noised = card.get("example_level_dp")
     if isinstance(noised, Mapping):
         yield "<h3>Example-level differential privacy</h3>"

@@ -110,7 +110,7 @@ class _Drawing:
     def html(self) -> str:
         clip = (
             f'<clipPath id="{self.name}"><rect x="{LEFT}" y="{TOP - 4}" '
-            f'width="{self.right - LEFT:.1f}" height="{HEIGHT - BOTTOM - TOP + 8}"/></clipPath>'
+            f'width="{self.right - LEFT:.1f}" height="{HEIGHT - BOTTOM - TOP + 4}"/></clipPath>'
         )
         curves = "\n".join(self._curve(curve) for curve in self.chart.curves)
         title = f"{self.chart.title}: {self.chart.y.name} against {self.chart.x.name}"
@@ -263,7 +263,8 @@ def _heights(chart: Chart) -> tuple[float, float]:
     low, high = _range(values)
     room = (high - low) / 2
     within = edges[(edges > low - room) & (edges < high + room)]
-    return _range(np.concatenate([values, within]))
+    low, high = _range(np.concatenate([values, within]))
+    return low - 0.04 * (high - low), high + 0.02 * (high - low)
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:

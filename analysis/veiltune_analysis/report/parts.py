@@ -10,6 +10,11 @@ from veiltune_analysis.report.page import text
 UNKNOWN = "–"
 """What a table shows where nothing was measured."""
 
+SYNTHETIC = (
+    "Synthetic data: a program made these texts. Nothing here says how well a prompt does on real "
+    "text."
+)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -68,9 +73,10 @@ def tiles(values: Sequence[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{inner}</dl>'
 
 
-def notice(sentence: str) -> str:
-    """A sentence nobody should miss."""
-    return f'<p class="notice">{text(sentence)}</p>'
+def notices(sentences: Iterable[str]) -> str:
+    """Sentences nobody should miss; nothing where there are none."""
+    inner = "".join(paragraph(sentence) for sentence in sentences)
+    return f'<div class="notice" role="note">{inner}</div>' if inner else ""
 
 
 def paragraph(sentences: str) -> str:
@@ -82,6 +88,12 @@ def bullets(title: str, lines: Iterable[str]) -> str:
     """A titled list of texts; nothing where it is empty."""
     inner = "".join(f"<li>{text(line)}</li>" for line in lines)
     return f"<h3>{text(title)}</h3><ul>{inner}</ul>" if inner else ""
+
+
+def beside(*parts: str) -> str:
+    """Pieces of HTML side by side where there is room; those that are empty are left out."""
+    inner = "".join(f"<div>{part}</div>" for part in parts if part)
+    return f'<div class="split">{inner}</div>' if inner else ""
 
 
 def folded(title: str, body: str) -> str:
@@ -106,6 +118,13 @@ def per_cent(value: float | None) -> Cell:
     if value is None or math.isnan(value):
         return Cell(UNKNOWN, is_number=True)
     return Cell(share(value), float(value), is_number=True)
+
+
+def ends(low: float, high: float, digits: int = 3) -> Cell:
+    """A cell with an interval, which sorts by its lower end."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Cell(UNKNOWN, is_number=True)
+    return Cell(f"{low:,.{digits}f} to {high:,.{digits}f}", low, is_number=True)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -156,7 +175,12 @@ def _row(row: Row) -> str:
 def _sorted_by(cell: Cell) -> str:
     if not cell.is_number:
         return ""
-    return _NUMBER if cell.value is None else f'{_NUMBER} data-value="{cell.value!r}"'
+    return _NUMBER if cell.value is None else f'{_NUMBER} data-value="{_plain(cell.value)}"'
+
+
+def _plain(value: float) -> str:
+    """A number as the script reads it."""
+    return "Infinity" if value == math.inf else repr(float(value))
 
 
 def _flat(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -12,13 +12,14 @@ from veiltune_analysis.report.choices import Choice, boxes, rules
 from veiltune_analysis.report.looks import look
 from veiltune_analysis.report.page import Heading, Section, page, text
 from veiltune_analysis.report.parts import (
+    SYNTHETIC,
     Cell,
     Row,
     duration,
     figure,
     folded,
     many,
-    notice,
+    notices,
     number,
     pairs,
     paragraph,
@@ -55,7 +56,7 @@ def run_page(folder: Path) -> str:
     prompts = [SHARED, *sites]
     choice = Choice(0, "Prompts", prompts, [look(place) for place in range(len(prompts))])
     heading = Heading("veiltune · one run", summary.job, f"{_arm(summary)}, run {summary.run}")
-    opening = [paragraph(_lead(summary)), *_notices(summary), tiles(_figures(summary))]
+    opening = [paragraph(_lead(summary)), notices(_notices(summary)), tiles(_figures(summary))]
     sections = [
         Section("curves", "Curves", _curves(record, sites, choice)),
         Section("sites", "Sites", _sites(record, sites)),
@@ -84,24 +85,21 @@ def _lead(summary: Summary) -> str:
 
 def _notices(summary: Summary) -> Iterable[str]:
     if summary.status != "complete":
-        yield notice(f"This run is {summary.status}: the figures are partial.")
+        yield f"This run is {summary.status}: the figures are partial."
     if summary.synthetic:
-        yield notice(
-            "Synthetic data: a program made these texts. Nothing here says how well a prompt does "
-            "on real text."
-        )
+        yield SYNTHETIC
     if summary.seeded_noise:
-        yield notice(
+        yield (
             "Not private: seeded noise, which whoever knows the seed can take away. Epsilon is "
             "what the same run with system noise spends."
         )
     if summary.missing:
-        yield notice(f"Sites were missing in {many(len(summary.missing), 'case')}; see below.")
+        yield f"Sites were missing in {many(len(summary.missing), 'case')}; see below."
 
 
 def _figures(summary: Summary) -> list[tuple[str, str, str]]:
     spent = [value for value in (summary.epsilon or {}).values() if value is not None]
-    epsilon = f"{max(spent):.3g}" if spent else "none"
+    epsilon = f"{max(spent):.3f}" if spent else "none"
     wire = "encrypted" if summary.encryption else "not encrypted"
     found = [
         ("Validation loss", number(summary.val_loss), f"{number(summary.val_loss_first)} untuned"),
