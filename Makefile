@@ -2,6 +2,7 @@
 #   make run     set up, then run the main job on the embedded corpus; says where its report is
 #   make test    set up, then run the tests
 #   make check   set up, then format, lint, types and import contracts
+#   make figures-small   set up, then a tiny version of every figure, from nothing, in build/
 # Set-up happens in .venv, once, and again when pyproject.toml or constraints.txt change.
 # Another interpreter: make install PYTHON=python3.12
 
@@ -14,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 # without a GPU still brings gigabytes of GPU packages.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: run test check install
+.PHONY: run test check figures-small install
 
 run: install
 	$(BIN)/veiltune run jobs/veiltune_jobs/specs/headlines.yaml
@@ -28,6 +29,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+
+figures-small: install
+	$(BIN)/veiltune reproduce all --small --records build/runs --output build/figures
 
 install: $(INSTALLED)
 

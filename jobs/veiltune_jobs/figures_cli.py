@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-OutputOption = Annotated[Path, typer.Option("-o", help="Where figures are written.")]
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where figures are written.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -31,9 +31,7 @@ def reproduce(
         bool, typer.Option("--small", help="Tiny versions, which show that all can be made.")
     ] = False,
     output: OutputOption = Path("figures"),
-    records: Annotated[Path, typer.Option("--output", help="Where sweeps are recorded.")] = Path(
-        "runs"
-    ),
+    records: Annotated[Path, typer.Option(help="Where sweeps are recorded.")] = Path("runs"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")] = None,
     as_json: JsonOption = False,
 ) -> None:
