@@ -1,4 +1,8 @@
-"""The final figures of an experiment: each arm's mean over seeds, and paired differences of arms.
+"""The final figures of an experiment: each arm's mean over seeds, and arms compared in pairs.
+
+The comparisons of a measure, over all splits, are one family: a verdict rests on the p-value as
+corrected for all of them. That no difference is shown does not show that there is none; whether
+the federated arm is as good as a centralised one is the test of equivalence within `MARGINS`.
 
 In the arm "alone" a seed's value is the mean over its sites: what a site gets that stays alone.
 The mean is taken within a seed first, because runs with one seed share their data; a seed for
@@ -23,15 +27,23 @@ from veiltune_analysis.series import (
     series_names,
 )
 from veiltune_analysis.statistics import (
+    LEVEL,
+    Comparison,
+    Equivalence,
     Interval,
+    compare,
+    equivalent,
+    holm,
     mean_interval,
-    paired_difference,
     seeds_warning,
 )
 
 ARMS = (FEDERATED, CENTRALISED, EQUAL_STEPS, ALONE)
 COMPARED = ((ALONE, FEDERATED), (FEDERATED, CENTRALISED), (FEDERATED, EQUAL_STEPS))
 MEASURES = {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+MARGINS = {"val_loss": 0.05, "val_accuracy": 0.02}
+"""Smaller differences (nats per example; a share of the examples) would not matter to a user."""
+EQUIVALENT = ((FEDERATED, CENTRALISED), (FEDERATED, EQUAL_STEPS))
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,9 @@ class Results:
     arms: pd.DataFrame
     """One row a partition and arm: partition, arm, seeds, and mean, low, high of each measure."""
     differences: pd.DataFrame
-    """One row a partition, pair and measure: mean, low, high of first minus second, and verdict."""
+    """One row a partition, pair and measure: mean, low, high of first minus second, effect with its
+    low and high, p, p_holm, seeds and verdict; and equivalence, with its p_holm, where it is asked.
+    """
 
     def markdown(self) -> str:
         """Both tables for a person to read, with a warning where the seeds are few."""
@@ -52,7 +66,8 @@ class Results:
         ]
         differences = [
             f"| {row['partition']} | {row['first']} − {row['second']} | {row['measure']} | "
-            f"{_pm(row['mean'], row['low'], sign=True)} | {row['verdict']} |"
+            f"{_pm(row['mean'], row['low'], sign=True)} | {_p(row['p_holm'])} | {row['verdict']} | "
+            f"{row['equivalence']} | {row['seeds']} |"
             for row in self.differences.to_dict("records")
         ]
         lines = [
@@ -63,8 +78,9 @@ class Results:
         if differences:
             lines += [
                 "",
-                "| split | difference, paired by seed | of | mean ± 95 % | verdict |",
-                "|---|---|---|---|---|",
+                "| split | difference, paired by seed | of | mean ± 95 % | p, corrected | "
+                "verdict | equivalence | seeds |",
+                "|---|---|---|---|---|---|---|---|",
                 *differences,
             ]
         warning = seeds_warning(int(self.arms["seeds"].min()))
@@ -79,7 +95,7 @@ def results(partitions: Sequence[tuple[str, pd.DataFrame]]) -> Results:
             count one seed twice.
     """
     arm_rows: list[dict[str, object]] = []
-    difference_rows: list[dict[str, object]] = []
+    compared: list[_Compared] = []
     for title, runs in partitions:
         finished = complete(runs)
         finished = finished.assign(series=series_names(finished))
@@ -94,15 +110,17 @@ def results(partitions: Sequence[tuple[str, pd.DataFrame]]) -> Results:
             if intervals["val_loss"].seeds:
                 arm_rows.append(_arm_row(title, arm, intervals))
         for first, second in COMPARED:
-            for measure, name in MEASURES.items():
-                difference = paired_difference(values[first, measure], values[second, measure])
-                if difference.seeds:
-                    difference_rows.append(_difference_row(title, first, second, name, difference))
+            for measure in MEASURES:
+                pair = values[first, measure], values[second, measure]
+                if pair[0].keys() & pair[1].keys():
+                    asked = (first, second) in EQUIVALENT
+                    test = equivalent(*pair, MARGINS[measure]) if asked else None
+                    compared.append(_Compared(title, first, second, measure, compare(*pair), test))
     if not arm_rows:
         raise OutputError(
             "expected at least one complete run to compare, found none; run a job to its end first"
         )
-    return Results(pd.DataFrame(arm_rows), pd.DataFrame(difference_rows))
+    return Results(pd.DataFrame(arm_rows), _differences(compared))
 
 
 def _by_seed(own: pd.DataFrame, measure: str) -> Mapping[int, float]:
@@ -126,26 +144,73 @@ def _arm_row(title: str, arm: str, intervals: Mapping[str, Interval]) -> dict[st
     return row
 
 
-def _difference_row(
-    title: str, first: str, second: str, measure: str, difference: Interval
-) -> dict[str, object]:
-    if not difference.is_known:
-        verdict = "no interval"
-    elif not difference.excludes_zero:
-        verdict = "no difference shown"
-    else:
-        verdict = f"{first} {'higher' if difference.mean > 0 else 'lower'}"
+@dataclass(frozen=True)
+class _Compared:
+    """Two arms of a split, compared by a measure, and tested for equivalence if that is asked."""
+
+    partition: str
+    first: str
+    second: str
+    measure: str
+    comparison: Comparison
+    test: Equivalence | None
+
+
+def _differences(compared: Sequence[_Compared]) -> pd.DataFrame:
+    """The table of differences, in the order given; p-values are corrected within a measure."""
+    rows: dict[int, dict[str, object]] = {}
+    for measure in MEASURES:
+        own = [(place, each) for place, each in enumerate(compared) if each.measure == measure]
+        p_holm = holm([each.comparison.p for _, each in own])
+        # A pair of which equivalence is not asked is no test, and not counted.
+        shown = holm([each.test.p if each.test else math.nan for _, each in own])
+        for (place, each), p, equivalence_p in zip(own, p_holm, shown, strict=True):
+            rows[place] = _difference_row(each, p, equivalence_p)
+    return pd.DataFrame([rows[place] for place in range(len(compared))])
+
+
+def _difference_row(each: _Compared, p: float, equivalence_p: float) -> dict[str, object]:
+    found = each.comparison
     return {
-        "partition": title,
-        "first": first,
-        "second": second,
-        "measure": measure,
-        "mean": difference.mean,
-        "low": difference.low,
-        "high": difference.high,
-        "seeds": difference.seeds,
-        "verdict": verdict,
+        "partition": each.partition,
+        "first": each.first,
+        "second": each.second,
+        "measure": MEASURES[each.measure],
+        "mean": found.difference.mean,
+        "low": found.difference.low,
+        "high": found.difference.high,
+        "effect": found.effect.mean,
+        "effect_low": found.effect.low,
+        "effect_high": found.effect.high,
+        "p": found.p,
+        "p_holm": p,
+        "seeds": found.seeds,
+        "verdict": _verdict(each.first, found, p),
+        "equivalence_p_holm": equivalence_p,
+        "equivalence": _equivalence(each.test, equivalence_p),
     }
+
+
+def _verdict(first: str, compared: Comparison, corrected: float) -> str:
+    if math.isnan(corrected):
+        return f"not known: {compared.unknown}"
+    if not corrected < LEVEL:
+        return "no difference shown"
+    return f"{first} {'higher' if compared.difference.mean > 0 else 'lower'}"
+
+
+def _equivalence(test: Equivalence | None, corrected: float) -> str:
+    if test is None:
+        return ""
+    if test.unknown:
+        return test.verdict
+    return f"{'' if corrected < LEVEL else 'not shown to be '}equivalent within ±{test.margin:g}"
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _pm(mean: float, low: float, *, sign: bool = False) -> str:
