@@ -79,6 +79,8 @@ document.querySelectorAll(".plot").forEach((plot) => {
     element.textContent = words;
     return element;
   };
+  // checkVisibility is true of SVG groups that a style rule has taken off the page.
+  const isShown = (curve) => curve.getClientRects().length > 0;
   const hide = () => {
     at = -1;
     box.style.display = "none";
@@ -88,7 +90,7 @@ document.querySelectorAll(".plot").forEach((plot) => {
     at = place;
     const said = values.curves
       .map((curve, number) => [curve, number])
-      .filter(([curve, number]) => curve.said[at] !== null && curves[number].checkVisibility())
+      .filter(([curve, number]) => curve.said[at] !== null && isShown(curves[number]))
       .map(([curve]) => line("span", `${curve.name}: ${curve.said[at]}`));
     if (said.length === 0) { hide(); return; }
     box.replaceChildren(line("b", values.at[at]), ...said);
