@@ -7,7 +7,6 @@ from veiltune_analysis.statistics.intervals import (
     FEW_SEEDS,
     Interval,
     mean_interval,
-    paired_difference,
     seeds_warning,
 )
 
@@ -22,6 +21,5 @@ __all__ = [
     "equivalent",
     "holm",
     "mean_interval",
-    "paired_difference",
     "seeds_warning",
 ]

@@ -1,4 +1,4 @@
-"""What several seeds say together: means and paired differences with 95 % intervals.
+"""What several seeds say together: means with 95 % intervals.
 
 The interval is Student's: with n values of mean m and sample standard deviation s (divisor
 n - 1), it is m ± t s / sqrt(n), where t is the 0.975 quantile of Student's t distribution with
@@ -7,7 +7,7 @@ the true mean in 95 % of repetitions when the values are independent and normall
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +36,6 @@ class Interval:
         """The number after the ±, NaN where there is no interval."""
         return (self.high - self.low) / 2
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval; never so where there is no interval."""
-        return self.is_known and (self.low > 0 or self.high < 0)
-
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of `values` (one a seed) with its 95 % t interval.
@@ -65,17 +60,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
     quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, df=n - 1))
     half_width = quantile * float(stats.sem(sample))
     return Interval(mean, mean - half_width, mean + half_width, n)
-
-
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Interval:
-    """The mean of `first` minus `second` over the seeds both have, with its 95 % t interval.
-
-    Both map a seed to a value. Two arms with the same seed share their data and their first
-    prompt, so the differences vary less than the values: the interval is that of the one-sample
-    t statistic of the differences d = first - second (paired t test).
-    """
-    shared = sorted(first.keys() & second.keys())
-    return mean_interval([first[seed] - second[seed] for seed in shared])
 
 
 def seeds_warning(seeds: int) -> str | None:

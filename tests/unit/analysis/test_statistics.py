@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from veiltune_analysis.statistics import mean_interval, paired_difference, seeds_warning
+from veiltune_analysis.statistics import mean_interval, seeds_warning
 
 FINITE = st.floats(-1e3, 1e3)
 
@@ -38,7 +38,6 @@ def test_the_interval_covers_the_mean_in_95_of_100_repetitions() -> None:
 def test_there_is_no_interval_without_two_finite_values(values: list[float]) -> None:
     interval = mean_interval(values)
     assert not interval.is_known
-    assert not interval.excludes_zero
     assert math.isnan(interval.half_width)
     assert interval.seeds == len(values)
 
@@ -51,7 +50,6 @@ def test_a_diverged_run_makes_the_mean_unknown_and_one_seed_keeps_its_value() ->
 def test_equal_values_have_an_interval_of_no_width() -> None:
     interval = mean_interval([0.5, 0.5, 0.5])
     assert (interval.low, interval.high) == (0.5, 0.5)
-    assert interval.excludes_zero
 
 
 @given(st.lists(FINITE, min_size=2, max_size=8), FINITE)
@@ -59,25 +57,6 @@ def test_a_shift_moves_the_interval_and_leaves_its_width(values: list[float], by
     before, after = mean_interval(values), mean_interval([value + by for value in values])
     assert after.mean == pytest.approx(before.mean + by, abs=1e-8)
     assert after.half_width == pytest.approx(before.half_width, abs=1e-8)
-
-
-@given(st.lists(st.tuples(FINITE, FINITE), min_size=2, max_size=8))
-def test_a_paired_difference_changes_sign_with_its_order(pairs: list[tuple[float, float]]) -> None:
-    first = {seed: a for seed, (a, _) in enumerate(pairs)}
-    second = {seed: b for seed, (_, b) in enumerate(pairs)}
-    forth, back = paired_difference(first, second), paired_difference(second, first)
-    assert forth.mean == pytest.approx(-back.mean)
-    assert forth.low == pytest.approx(-back.high)
-
-
-def test_a_difference_is_paired_by_seed_and_uses_shared_seeds_only() -> None:
-    """What both arms owe to the seed cancels, and the interval agrees with the paired t test."""
-    first = {1: 10.1, 2: 20.3, 3: 30.2, 4: 99.0}
-    second = {3: 30.0, 2: 20.0, 1: 10.0, 5: -99.0}
-    difference = paired_difference(first, second)
-    witness = stats.ttest_rel([10.1, 20.3, 30.2], [10.0, 20.0, 30.0]).confidence_interval(0.95)
-    assert difference.seeds == 3
-    assert (difference.low, difference.high) == pytest.approx((witness.low, witness.high))
 
 
 def test_few_seeds_are_warned_of() -> None:
