@@ -83,7 +83,7 @@ def compare_arms(
             "value": value,
             "p_holm": p,
             "comparisons": tested,
-            "verdict": _verdict(each, p, arm_name(by, first[len(within) :])),
+            "verdict": verdict(each, p, arm_name(by, first[len(within) :])),
             "note": each.note,
         }
         rows.append(row | _means(arms[first], arms[second]) | _numbers(each))
@@ -103,27 +103,6 @@ COLUMNS = (
 EQUIVALENCE_COLUMNS = (
     "margin equivalence_low equivalence_high equivalence_p equivalence_p_holm equivalence"
 ).split()
-
-
-def arm_means(runs: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
-    """A row an arm: the columns `by`, then seeds, and mean, low, high of the value (95 %).
-
-    Raises:
-        SpecificationError, OutputError: as `compare_arms`.
-    """
-    rows = []
-    for arm, found in arm_values(runs, by, value).items():
-        interval = mean_interval(list(found.values.values()))
-        rows.append(
-            dict(zip(by, arm, strict=True))
-            | {
-                "seeds": interval.seeds,
-                "mean": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-            }
-        )
-    return pd.DataFrame(rows, columns=[*by, "seeds", "mean", "low", "high"])
 
 
 def arm_values(runs: pd.DataFrame, by: Sequence[str], value: str) -> dict[Arm, ArmValues]:
@@ -166,13 +145,20 @@ def arm_name(by: Sequence[str], arm: Arm) -> str:
     )
 
 
-def _verdict(compared: Comparison, corrected: float, first: str) -> str:
-    """In words what the corrected p-value shows, at the 5 % level."""
+def verdict(compared: Comparison, corrected: float, first: str) -> str:
+    """In words what a comparison of the arm `first` shows, by its corrected p-value, at 5 %."""
     if math.isnan(corrected):
         return f"not known: {compared.unknown}"
     if not corrected < LEVEL:
         return "no difference shown"
     return f"{first} is {'higher' if compared.difference.mean > 0 else 'lower'}"
+
+
+def equivalence_verdict(test: Equivalence, corrected: float) -> str:
+    """In words what a test of equivalence shows, by its corrected p-value, at 5 %."""
+    if test.unknown:
+        return test.verdict
+    return f"{'' if corrected < LEVEL else 'not shown to be '}equivalent within ±{test.margin:g}"
 
 
 def _pairs(
@@ -245,15 +231,13 @@ def _numbers(compared: Comparison) -> dict[str, object]:
 
 
 def _equivalence(test: Equivalence, corrected: float) -> dict[str, object]:
-    within = f"equivalent within ±{test.margin:g}"
-    shown = within if corrected < LEVEL else f"not shown to be {within}"
     return {
         "margin": test.margin,
         "equivalence_low": test.interval.low,
         "equivalence_high": test.interval.high,
         "equivalence_p": test.p,
         "equivalence_p_holm": corrected,
-        "equivalence": test.verdict if test.unknown else shown,
+        "equivalence": equivalence_verdict(test, corrected),
     }
 
 

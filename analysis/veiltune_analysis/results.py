@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from veiltune.errors import OutputError
+from veiltune_analysis.comparisons import equivalence_verdict, verdict
 from veiltune_analysis.runs import complete
 from veiltune_analysis.series import (
     ALONE,
@@ -27,7 +28,6 @@ from veiltune_analysis.series import (
     series_names,
 )
 from veiltune_analysis.statistics import (
-    LEVEL,
     Comparison,
     Equivalence,
     Interval,
@@ -185,26 +185,10 @@ def _difference_row(each: _Compared, p: float, equivalence_p: float) -> dict[str
         "p": found.p,
         "p_holm": p,
         "seeds": found.seeds,
-        "verdict": _verdict(each.first, found, p),
+        "verdict": verdict(found, p, each.first),
         "equivalence_p_holm": equivalence_p,
-        "equivalence": _equivalence(each.test, equivalence_p),
+        "equivalence": equivalence_verdict(each.test, equivalence_p) if each.test else "",
     }
-
-
-def _verdict(first: str, compared: Comparison, corrected: float) -> str:
-    if math.isnan(corrected):
-        return f"not known: {compared.unknown}"
-    if not corrected < LEVEL:
-        return "no difference shown"
-    return f"{first} {'higher' if compared.difference.mean > 0 else 'lower'}"
-
-
-def _equivalence(test: Equivalence | None, corrected: float) -> str:
-    if test is None:
-        return ""
-    if test.unknown:
-        return test.verdict
-    return f"{'' if corrected < LEVEL else 'not shown to be '}equivalent within ±{test.margin:g}"
 
 
 def _p(value: float) -> str:

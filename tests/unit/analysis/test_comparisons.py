@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from veiltune.errors import OutputError, SpecificationError
-from veiltune_analysis.comparisons import arm_means, compare_arms
+from veiltune_analysis.comparisons import arm_values, compare_arms
 from veiltune_analysis.statistics import compare, holm
 
 EPSILON = "privacy.example_level.epsilon"
@@ -137,11 +137,11 @@ def test_sites_that_stay_alone_are_one_arm_and_need_all_their_runs() -> None:
         {"arm": "federated", "alone_site": None, "seed": seed, "run": f"f-{seed}", "loss": 0.5}
         for seed in (1, 2)
     ]
-    means = arm_means(pd.DataFrame(rows), ["arm"], "loss")
-    assert means["arm"].tolist() == ["alone", "federated"]
-    assert means["mean"].tolist() == [2.0, 0.5]
-    without = arm_means(pd.DataFrame(rows[:-1][1:]), ["arm"], "loss")
-    assert without["seeds"].tolist() == [1, 1]
+    found = arm_values(pd.DataFrame(rows), ["arm"], "loss")
+    assert found[("alone",)].values == {1: 2.0, 2: 2.0}
+    assert found[("federated",)].values == {1: 0.5, 2: 0.5}
+    without = arm_values(pd.DataFrame(rows[1:]), ["arm"], "loss")
+    assert without[("alone",)].values == {2: 2.0}
 
 
 def test_one_run_that_stands_for_several_points_counts_once() -> None:

@@ -41,7 +41,7 @@ def test_differences_are_paired_signed_and_judged(runs: pd.DataFrame) -> None:
     found = results([("skewed", runs)])
     losses = found.differences[found.differences["measure"] == "validation loss"]
     by_first = losses.set_index("first")
-    assert by_first.loc["alone", "verdict"] == "alone higher"
+    assert by_first.loc["alone", "verdict"] == "alone is higher"
     assert by_first.loc["federated", "verdict"] == "no difference shown"
     text = found.markdown()
     assert "| skewed | alone − federated | validation loss | +1.51" in text
