@@ -236,7 +236,7 @@ def _marks(axis: Axis, scale: _Scale) -> list[tuple[float, str]]:
     if axis.marks:
         return list(axis.marks)
     # Powers of ten alone would leave a short axis without a number.
-    is_short = scale.low > 0 and scale.high / scale.low < 4
+    is_short = scale.low > 0 and scale.high / scale.low < 8
     locator = (
         LogLocator(subs=(1, 2, 5))
         if axis.is_log and not is_short
@@ -269,7 +269,8 @@ def _heights(chart: Chart) -> tuple[float, float]:
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    if low == high:
+    # Means of equal values differ in their last digit, which is no difference to draw.
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         margin = abs(low) * 0.05 or 0.5
         return low - margin, high + margin
     return low, high

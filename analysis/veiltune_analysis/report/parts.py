@@ -110,7 +110,7 @@ def figure(value: float | None, digits: int = 3) -> Cell:
     """A cell with a number of so many decimals, or without one."""
     if value is None or math.isnan(value):
         return Cell(UNKNOWN, is_number=True)
-    return Cell(f"{value:,.{digits}f}", float(value), is_number=True)
+    return Cell(_decimals(value, digits), float(value), is_number=True)
 
 
 def per_cent(value: float | None) -> Cell:
@@ -124,7 +124,7 @@ def ends(low: float, high: float, digits: int = 3) -> Cell:
     """A cell with an interval, which sorts by its lower end."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return Cell(UNKNOWN, is_number=True)
-    return Cell(f"{low:,.{digits}f} to {high:,.{digits}f}", low, is_number=True)
+    return Cell(f"{_decimals(low, digits)} to {_decimals(high, digits)}", low, is_number=True)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -176,6 +176,11 @@ def _sorted_by(cell: Cell) -> str:
     if not cell.is_number:
         return ""
     return _NUMBER if cell.value is None else f'{_NUMBER} data-value="{_plain(cell.value)}"'
+
+
+def _decimals(value: float, digits: int) -> str:
+    """So many decimals, and no minus before a zero."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def _plain(value: float) -> str:

@@ -119,8 +119,8 @@ def comparisons(record: SweepRecord, axes: Axes) -> Iterable[str]:
     """Arms that differ in one axis only, compared, as HTML."""
     runs = record.tables.runs
     yield paragraph(
-        "Validation loss, one axis at a time, where all else is equal; paired by seed. The "
-        "p-values of a table are corrected for all of its comparisons (Holm)."
+        "Validation loss, one axis at a time, where all else is equal; paired by seed. "
+        "Every p is corrected for all comparisons of its table (Holm)."
     )
     for axis, labels in axes.labels.items():
         if len(labels) < 2:
