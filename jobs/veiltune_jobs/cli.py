@@ -113,13 +113,15 @@ def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = 
 
 
 @app.command()
-def report(run: RunArgument) -> None:
-    """Write a run's report again from its records."""
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_SWEEP", help="The folder of a run or a sweep.")
+    ],
+) -> None:
+    """Write the report of a run or a sweep from its records."""
     from veiltune_analysis.report import write_report
-    from veiltune_jobs.run import open_run
 
-    open_run(run)
-    print(_shown(write_report(run).absolute()))
+    print(_shown(write_report(folder).absolute()))
 
 
 @app.command("server-view")
