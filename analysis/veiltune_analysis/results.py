@@ -18,7 +18,6 @@ import pandas as pd
 
 from veiltune.errors import OutputError
 from veiltune_analysis.comparisons import equivalence_verdict, verdict
-from veiltune_analysis.runs import complete
 from veiltune_analysis.series import (
     ALONE,
     CENTRALISED,
@@ -37,6 +36,7 @@ from veiltune_analysis.statistics import (
     mean_interval,
     seeds_warning,
 )
+from veiltune_analysis.tables import complete
 
 ARMS = (FEDERATED, CENTRALISED, EQUAL_STEPS, ALONE)
 COMPARED = ((ALONE, FEDERATED), (FEDERATED, CENTRALISED), (FEDERATED, EQUAL_STEPS))
@@ -88,7 +88,7 @@ class Results:
 
 
 def results(partitions: Sequence[tuple[str, pd.DataFrame]]) -> Results:
-    """The tables of (title, `runs` table of `load_runs`) pairs; only complete runs count.
+    """The tables of (title, `runs` table of `load_tables`) pairs; only complete runs count.
 
     Raises:
         OutputError: no run is complete, or two runs share an arm, a site and a seed, which would

@@ -1,11 +1,10 @@
-"""The records of runs, read from their folders into two tidy tables.
+"""The record of one run, read from its folder and checked.
 
 A run folder is one that holds `summary.json`, `provenance.json` and `rounds.parquet`. Only what
 is on the disk counts: nothing here knows how a run was made.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -39,7 +38,6 @@ ROUND_COLUMNS = (
     "error_bound",
     "epsilon",
 )
-JOINED_COLUMNS = ("run", "arm", "alone_site", "seed", "status")
 
 
 class Record(BaseModel):
@@ -110,52 +108,6 @@ class Run:
     rounds: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Many runs as two tables.
-
-    `runs` has one row a run: the fields of its summary, `commit`, `specification_hash` and
-    `folder`. `rounds` has one row a run, round and site: `JOINED_COLUMNS`, then `ROUND_COLUMNS`.
-    """
-
-    runs: pd.DataFrame
-    rounds: pd.DataFrame
-
-    def complete(self) -> "Runs":
-        """The same tables without runs that were interrupted or failed."""
-        return Runs(complete(self.runs), complete(self.rounds))
-
-
-def load_runs(folder: Path) -> Runs:
-    """Every run folder at or below `folder` is in the two tables, whatever its status.
-
-    Raises:
-        OutputError: there is no run, or the record of one is incomplete or cannot be read.
-    """
-    folders = sorted(
-        {path.parent for name in (SUMMARY, PROVENANCE, ROUNDS) for path in folder.rglob(name)}
-    )
-    if not folders:
-        raise OutputError(
-            f"expected at least one run (a folder with {SUMMARY}) in {folder}, found none; "
-            "run a job first or name another folder"
-        )
-    return read_runs(folders)
-
-
-def read_runs(folders: Sequence[Path]) -> Runs:
-    """The runs in these folders, in this order, as the two tables.
-
-    Raises:
-        OutputError: the record of one is incomplete or cannot be read.
-    """
-    runs = [read_run(each) for each in folders]
-    return Runs(
-        runs=pd.DataFrame([_row(run) for run in runs]),
-        rounds=pd.concat([_joined_rounds(run) for run in runs], ignore_index=True),
-    )
-
-
 def read_run(folder: Path) -> Run:
     """The record in one run folder is read and checked.
 
@@ -168,11 +120,6 @@ def read_run(folder: Path) -> Run:
         provenance=_read_json(folder, PROVENANCE, Provenance),
         rounds=_read_rounds(folder),
     )
-
-
-def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` that belong to complete runs."""
-    return table[table["status"] == "complete"].reset_index(drop=True)
 
 
 RecordType = TypeVar("RecordType", bound=Record)
@@ -218,19 +165,3 @@ def _unusable(folder: Path, fault: str) -> OutputError:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _row(run: Run) -> dict[str, Any]:
-    return {
-        **run.summary.model_dump(),
-        "commit": run.provenance.commit,
-        "specification_hash": run.provenance.specification_hash,
-        "folder": str(run.folder),
-    }
-
-
-def _joined_rounds(run: Run) -> pd.DataFrame:
-    joined = run.rounds.loc[:, list(ROUND_COLUMNS)].copy()
-    for position, column in enumerate(JOINED_COLUMNS):
-        joined.insert(position, column, getattr(run.summary, column))
-    return joined

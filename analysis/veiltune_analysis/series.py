@@ -5,8 +5,8 @@ import re
 import pandas as pd
 
 from veiltune.errors import OutputError
-from veiltune_analysis.runs import complete
 from veiltune_analysis.statistics import mean_interval
+from veiltune_analysis.tables import complete
 
 FEDERATED = "federated"
 CENTRALISED = "centralised"
@@ -17,7 +17,7 @@ ALONE = "alone"
 def global_loss_series(rounds: pd.DataFrame) -> pd.DataFrame:
     """One row a series and round: series, arm, round, mean, low, high, seeds.
 
-    `rounds` is the table of `load_runs`; only complete runs count. A series is an arm, or in the
+    `rounds` is the table of `load_tables`; only complete runs count. A series is an arm, or in the
     arm "alone" one site ("site-1 alone"), whose global model is its own. The loss of a run in a
     round (nats per example) is the mean over the sites that evaluated the global model; with one
     validation set for everybody these are the same number. Rounds that no seed evaluated have no

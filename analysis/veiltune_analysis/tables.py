@@ -63,9 +63,9 @@ class Tables:
         """The same tables without runs that were interrupted or failed."""
         return replace(
             self,
-            runs=_complete(self.runs),
-            sites=_complete(self.sites),
-            rounds=_complete(self.rounds),
+            runs=complete(self.runs),
+            sites=complete(self.sites),
+            rounds=complete(self.rounds),
         )
 
     def notes(self) -> tuple[str, ...]:
@@ -199,6 +199,11 @@ def find_sweeps(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.rglob(SWEEP))
 
 
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` that belong to complete runs."""
+    return table[table["status"] == "complete"].reset_index(drop=True)
+
+
 def _read(folders: Iterable[Path]) -> tuple[dict[Path, Run], tuple[Skipped, ...]]:
     """The runs that can be read, by folder, and the others with the reason."""
     runs: dict[Path, Run] = {}
@@ -315,10 +320,6 @@ def _largest(by_site: Mapping[str, float | None] | None) -> float:
 def _last(column: pd.Series) -> float:
     measured = column.dropna()
     return float(measured.iloc[-1]) if len(measured) else math.nan
-
-
-def _complete(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["status"] == "complete"].reset_index(drop=True)
 
 
 def _one_kind_a_column(table: pd.DataFrame) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def reference_panels(
 ) -> FigureFiles:
     """The two reference panels stand in `folder` as PNG (200 dpi) and PDF, the numbers as CSV.
 
-    One row of panels for each (title, `rounds` table of `load_runs`). Panel A shows validation
+    One row of panels for each (title, `rounds` table of `load_tables`). Panel A shows validation
     loss against rounds, federated against centralised; panel B federated against each site
     alone. Any subset of the arms is drawn. The CSV has one row a partition, series and round.
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from veiltune_analysis.runs import complete
 from veiltune_analysis.statistics import seeds_warning
-from veiltune_analysis.tables import SweepRecord
+from veiltune_analysis.tables import SweepRecord, complete
 
 SEEDED = (
     "Noise is seeded so that the figure can be made again: epsilon is what the same run with "
@@ -49,7 +48,7 @@ class Stamp:
 
 
 def stamp_of(runs: pd.DataFrame, *, small: bool = False, notes: Sequence[str] = ()) -> Stamp:
-    """The stamp of the complete runs in a table made by `load_runs` or `load_tables`.
+    """The stamp of the complete runs in a table made by `load_tables`.
 
     Each run has a specification hash of its own, and with each seed its own data. One hash is
     given by its first twelve characters; several by the first twelve hexadecimal digits of the

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from veiltune.errors import OutputError
 from veiltune_analysis.drawing import spread
 from veiltune_analysis.figures import reference_panels, stamp_of
-from veiltune_analysis.runs import Runs, load_runs
+from veiltune_analysis.tables import Tables, load_tables
 
 MakeRun = Callable[..., Path]
 
 
 @pytest.fixture
-def experiment(make_run: MakeRun, tmp_path: Path) -> Runs:
+def experiment(make_run: MakeRun, tmp_path: Path) -> Tables:
     """Two seeds of every arm; the wide spread of one arm takes its band below zero."""
     for seed in (1, 2):
         make_run(f"f{seed}", [4.0, 2.0 + 0.1 * seed, 1.0], seed=seed)
@@ -25,10 +25,10 @@ def experiment(make_run: MakeRun, tmp_path: Path) -> Runs:
         make_run(
             f"a{seed}", [4.0, 3.0, 2.0], arm="alone", alone_site="site-1", seed=seed, sites=["s"]
         )
-    return load_runs(tmp_path)
+    return load_tables(tmp_path)
 
 
-def test_the_panels_stand_with_their_numbers(experiment: Runs, tmp_path: Path) -> None:
+def test_the_panels_stand_with_their_numbers(experiment: Tables, tmp_path: Path) -> None:
     settings = dict(mpl.rcParams)
     pair = [("skewed", experiment.rounds), ("uniform", experiment.rounds)]
     files = reference_panels(pair, tmp_path / "new" / "folder", stamp_of(experiment.runs))
@@ -42,7 +42,7 @@ def test_the_panels_stand_with_their_numbers(experiment: Runs, tmp_path: Path) -
     assert dict(mpl.rcParams) == settings
 
 
-def test_the_same_records_give_the_same_bytes(experiment: Runs, tmp_path: Path) -> None:
+def test_the_same_records_give_the_same_bytes(experiment: Tables, tmp_path: Path) -> None:
     first, second = (
         reference_panels([("x", experiment.rounds)], tmp_path / name, stamp_of(experiment.runs))
         for name in ("1", "2")
@@ -52,18 +52,18 @@ def test_the_same_records_give_the_same_bytes(experiment: Runs, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("arm", ["federated", "centralised", "alone"])
-def test_any_subset_of_arms_is_drawn(experiment: Runs, tmp_path: Path, arm: str) -> None:
+def test_any_subset_of_arms_is_drawn(experiment: Tables, tmp_path: Path, arm: str) -> None:
     one = experiment.rounds[experiment.rounds["arm"] == arm]
     assert reference_panels([("x", one)], tmp_path, stamp_of(experiment.runs)).png.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named(experiment: Runs, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(experiment: Tables, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="expected to write figures to .*file"):
         reference_panels([("x", experiment.rounds)], tmp_path / "file", stamp_of(experiment.runs))
 
 
-def test_the_stamp_says_where_the_figure_came_from(experiment: Runs) -> None:
+def test_the_stamp_says_where_the_figure_came_from(experiment: Tables) -> None:
     stamp = stamp_of(experiment.runs)
     assert stamp.seeds == (1, 2)
     text = stamp.text()
@@ -73,7 +73,7 @@ def test_the_stamp_says_where_the_figure_came_from(experiment: Runs) -> None:
     assert "Only 2 seeds" in text
 
 
-def test_the_stamp_owns_up_to_changed_files(experiment: Runs) -> None:
+def test_the_stamp_owns_up_to_changed_files(experiment: Tables) -> None:
     changed = experiment.runs.assign(commit="d" * 40 + "-dirty")
     assert stamp_of(changed).commit == "d" * 12 + " (changed)"
     assert stamp_of(changed.assign(commit=None)).commit == "unknown"

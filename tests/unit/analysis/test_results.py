@@ -6,8 +6,8 @@ import pytest
 
 from veiltune.errors import OutputError
 from veiltune_analysis.results import results
-from veiltune_analysis.runs import load_runs
 from veiltune_analysis.statistics import holm
+from veiltune_analysis.tables import load_tables
 
 MakeRun = Callable[..., Path]
 
@@ -26,7 +26,7 @@ def runs(make_run: MakeRun, tmp_path: Path) -> pd.DataFrame:
         make_run(f"c{seed}", [4.0, 1.1 - shift], arm="centralised", seed=seed, sites=["central"])
         alone(make_run, "site-1", seed, 2.0 + shift)
         alone(make_run, "site-2", seed, 3.01 + 1.1 * shift)
-    return load_runs(tmp_path).runs
+    return load_tables(tmp_path).runs
 
 
 def test_the_arms_have_means_and_the_sites_alone_one_mean(runs: pd.DataFrame) -> None:
