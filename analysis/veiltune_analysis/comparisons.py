@@ -48,13 +48,15 @@ def compare_arms(
     against: Mapping[str, Label] | None = None,
     margin: float | None = None,
     within: Sequence[str] = (),
+    one_change: bool = False,
 ) -> pd.DataFrame:
     """Arms against a reference arm, or all pairs of arms: a row a comparison, one Holm family.
 
     `runs` is `Tables.runs` or alike: `seed`, `value` and the columns `by`, whose labels together
     name an arm. `against` gives the reference arm's label in each of these columns. With `within`,
     arms are compared only where these columns are equal: `by=["adapter.encoder"]` with
-    `within=["privacy.example_level.epsilon"]` compares encoders at equal epsilon. Two arms that
+    `within=["privacy.example_level.epsilon"]` compares encoders at equal epsilon. With
+    `one_change`, only arms that differ in a single column of `by` are compared. Two arms that
     rest on the same runs are no comparison, nor are those of which one has no runs.
 
     Columns: those of `within`; first, second (arms in words), value, first_mean, second_mean (over
@@ -70,7 +72,7 @@ def compare_arms(
             stand for one arm and seed.
     """
     arms = arm_values(runs, (*within, *by), value)
-    pairs = _pairs(arms, by, against, len(within))
+    pairs = _pairs(arms, by, against, len(within), one_change)
     compared = [compare(arms[first].values, arms[second].values) for first, second in pairs]
     corrected = holm([each.p for each in compared])
     tested = sum(not math.isnan(p) for p in corrected)
@@ -166,6 +168,7 @@ def _pairs(
     by: Sequence[str],
     against: Mapping[str, Label] | None,
     shared: int,
+    one_change: bool,
 ) -> list[tuple[Arm, Arm]]:
     """The pairs to compare, whose first `shared` labels are equal; never empty."""
     if against is not None and set(against) != set(by):
@@ -183,7 +186,9 @@ def _pairs(
     found = [
         (first, second)
         for first, second in pairs
-        if second in arms and not arms[first].runs & arms[second].runs
+        if second in arms
+        and not arms[first].runs & arms[second].runs
+        and (not one_change or sum(a != b for a, b in zip(first, second, strict=True)) == 1)
     ]
     if not found:
         what = "two arms" if reference is None else f"{arm_name(by, reference)} and other arms"

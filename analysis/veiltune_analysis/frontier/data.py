@@ -8,7 +8,7 @@ rests on it unknown, for leaving it out would flatter the arm.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from veiltune.errors import OutputError
 from veiltune_analysis.statistics import mean_interval
-from veiltune_analysis.tables import SweepRecord
+from veiltune_analysis.tables import Label, SweepRecord
 
 EPSILON_AXIS = "privacy.example_level.epsilon"
 COLUMNS = ("arm", "epsilon", "seed", "value")
@@ -64,6 +64,8 @@ class Frontier:
     reference: NDArray[np.float64] | None
     left_out: tuple[int, ...] = ()
     """Seeds that lack a run, or its non-private partner."""
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    """The arm's label on each axis but epsilon; empty where only its name is known."""
 
     @property
     def costs(self) -> NDArray[np.float64]:
@@ -107,14 +109,15 @@ class Frontier:
 def frontiers(points: pd.DataFrame, measure: Measure) -> tuple[Frontier, ...]:
     """A frontier for each arm of `points`, in the order in which the arms come.
 
-    `points` has a row a run, with `COLUMNS`; an epsilon that is infinite or absent is a run
+    `points` has a row a run, with `COLUMNS`, and perhaps the axes that its arms are made of, as
+    `sweep_points` gives them; an epsilon that is infinite or absent is a run
     without differential privacy. An arm with no private run, or no whole seed, has no frontier.
 
     Raises:
         OutputError: no arm has a frontier, an epsilon is not positive, or two rows have the same
             arm, epsilon and seed, which would count one seed twice.
     """
-    table = points.loc[:, list(COLUMNS)].copy()
+    table = points.copy()
     table["epsilon"] = table["epsilon"].astype(float).fillna(math.inf)
     table["value"] = table["value"].astype(float)
     if (table["epsilon"] <= 0).any():
@@ -185,6 +188,7 @@ def _frontier(arm: str, own: pd.DataFrame, measure: Measure) -> Frontier | None:
     }
     needed = [*epsilons, *([math.inf] if has_reference else [])]
     everybody = sorted({int(seed) for seed in own["seed"]})
+    axes = [str(column) for column in own.columns if column not in COLUMNS]
     whole = [seed for seed in everybody if all((each, seed) in value for each in needed)]
     if not epsilons or not whole:
         return None
@@ -196,4 +200,5 @@ def _frontier(arm: str, own: pd.DataFrame, measure: Measure) -> Frontier | None:
         np.array([[value[epsilon, seed] for epsilon in epsilons] for seed in whole]),
         np.array([value[math.inf, seed] for seed in whole]) if has_reference else None,
         tuple(seed for seed in everybody if seed not in whole),
+        {axis: own[axis].iloc[0] for axis in axes},
     )

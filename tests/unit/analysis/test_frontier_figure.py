@@ -49,7 +49,7 @@ def test_a_panel_an_encoder_and_no_run_compared_with_itself(
     assert set(drawn["line"]) == {"output space", "encoder space"}
     assert len(drawn) == 2 * 4 * 3  # measures, arms, epsilons and none
     equal = pd.read_csv(tmp_path / "frontier-equal-epsilon.csv")
-    private, without = 2 * 6, 1  # six pairs of four arms; without privacy the two encoders
+    private, without = 2 * 4, 1  # pairs that differ on one axis; without privacy the two encoders
     assert equal.groupby("measure").size().tolist() == [private + without] * 2
     page = (tmp_path / "frontier.md").read_text()
     assert "## Validation accuracy" in page and "## Test loss" not in page

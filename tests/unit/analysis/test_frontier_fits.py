@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,24 @@ def test_arms_are_compared_where_both_have_runs_and_share_one_family() -> None:
     assert list(table["difference"].abs()) == pytest.approx([1, 1])
     assert set(table["comparisons"]) == {2} and (table["p_holm"] < 0.05).all()
     assert at_equal_epsilon([first]).empty
+
+
+def test_only_arms_that_differ_on_one_axis_are_compared() -> None:
+    arms = [
+        replace(of([3, 2, 1]), arm=f"{space}, {encoder}", labels={SPACE: space, "encoder": encoder})
+        for space in ("output", "encoder")
+        for encoder in ("mlp", "lstm")
+    ]
+    table = at_equal_epsilon(arms)
+    pairs = set(zip(table["first"], table["second"], strict=True))
+    assert pairs == {
+        ("space output, encoder mlp", "space output, encoder lstm"),
+        ("space output, encoder mlp", "space encoder, encoder mlp"),
+        ("space output, encoder lstm", "space encoder, encoder lstm"),
+        ("space encoder, encoder mlp", "space encoder, encoder lstm"),
+    }
+    assert len(table) == 4 * 3 and set(table["comparisons"]) == {12}
+    assert at_equal_epsilon([arms[0], arms[3]]).empty
 
 
 def sweep(make_run: MakeRun, *, diverged: bool = False) -> Path:
