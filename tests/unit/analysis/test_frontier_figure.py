@@ -53,4 +53,4 @@ def test_a_panel_an_encoder_and_no_run_compared_with_itself(
     assert equal.groupby("measure").size().tolist() == [private + without] * 2
     page = (tmp_path / "frontier.md").read_text()
     assert "## Validation accuracy" in page and "## Test loss" not in page
-    assert "p corrected for 13 comparisons (Holm)" in page
+    assert "p corrected for 9 comparisons (Holm)" in page
