@@ -28,6 +28,7 @@ MARKS = (SPECIFICATION, "provenance.json")
 """A folder with one of these is a run's, finished or not."""
 
 NOT_RUN = "it has not been run"
+NOT_FINISHED = f"it is going on or was cut: it has no {SUMMARY} yet"
 LAST_OF_SITE = ("local_loss", "local_accuracy", "train_loss", "epsilon")
 SUM_OF_SITE = ("upload_bytes", "download_bytes", "seconds_train")
 KEYS = ("run", "arm", "alone_site", "seed", "status")
@@ -75,15 +76,16 @@ class Tables:
             values = sorted({str(value)[:12] for value in self.runs[column].dropna()})
             if len(values) > 1:
                 found.append(f"The runs are of {len(values)} {what}: {', '.join(values)}.")
-        unfinished = self.runs.loc[self.runs["status"] != "complete", "run"].nunique()
-        if unfinished:
-            found.append(f"{unfinished} recorded runs are not complete.")
-        missing = sum(each.reason == NOT_RUN for each in self.skipped)
-        if missing:
-            found.append(f"{missing} of the sweep's runs have not been run.")
-        if len(self.skipped) > missing:
-            unread = len(self.skipped) - missing
-            found.append(f"{unread} runs were skipped, for they could not be read.")
+        recorded = self.runs.loc[self.runs["status"] != "complete", "run"].nunique()
+        reasons = [each.reason for each in self.skipped]
+        cut, missing = reasons.count(NOT_FINISHED), reasons.count(NOT_RUN)
+        for what, count in (
+            ("Runs begun and not complete", recorded + cut),
+            ("Runs of the sweep still to come", missing),
+            ("Runs skipped, for they could not be read", len(reasons) - cut - missing),
+        ):
+            if count:
+                found.append(f"{what}: {count}.")
         return tuple(found)
 
     def write(self, folder: Path) -> tuple[Path, ...]:
@@ -211,6 +213,9 @@ def _read(folders: Iterable[Path]) -> tuple[dict[Path, Run], tuple[Skipped, ...]
     for folder in folders:
         if not folder.exists():
             skipped.append(Skipped(folder, NOT_RUN))
+            continue
+        if (folder / SPECIFICATION).exists() and not (folder / SUMMARY).exists():
+            skipped.append(Skipped(folder, NOT_FINISHED))
             continue
         try:
             runs[folder] = read_run(folder)

@@ -76,7 +76,9 @@ def test_a_damaged_run_is_named_and_counted_and_the_others_are_read(
     assert list(tables.runs["run"]) == ["a"]
     (skipped,) = tables.skipped
     assert skipped.folder == damaged.parent and name in skipped.reason
-    assert any("1 runs were skipped" in note for note in tables.notes())
+    unfinished = name == "summary.json" and not content
+    what = "begun and not complete" if unfinished else "skipped, for they could not be read"
+    assert f"Runs {what}: 1." in tables.notes()
 
 
 def test_unfinished_runs_are_read_and_can_be_left_out(make_run: MakeRun) -> None:
@@ -85,7 +87,7 @@ def test_unfinished_runs_are_read_and_can_be_left_out(make_run: MakeRun) -> None
     tables = load_tables(folder)
     assert len(tables.runs) == 2 and len(tables.complete().runs) == 1
     assert set(tables.complete().rounds["run"]) == {"a"} == set(tables.complete().sites["run"])
-    assert "1 recorded runs are not complete." in tables.notes()
+    assert "Runs begun and not complete: 1." in tables.notes()
 
 
 def test_mixed_code_is_said(make_run: MakeRun) -> None:
@@ -137,7 +139,7 @@ def test_points_that_were_not_run_are_counted(make_run: MakeRun) -> None:
     record = load_sweep(folder)
     assert record.summary == {"runs": 2}
     assert [each.reason for each in record.tables.skipped] == ["it has not been run"]
-    assert record.tables.notes() == ("1 of the sweep's runs have not been run.",)
+    assert record.tables.notes() == ("Runs of the sweep still to come: 1.",)
 
 
 def test_a_folder_of_sweeps_is_read_as_the_runs_in_it(make_run: MakeRun) -> None:
