@@ -17,6 +17,7 @@ from pydantic import Field
 
 from veiltune.config import Section
 from veiltune.errors import SpecificationError
+from veiltune_analysis.runs import ROUND_COLUMNS, Summary
 from veiltune_jobs.faults import known_paths, shown
 from veiltune_jobs.job import JobSpec
 from veiltune_jobs.specification import Tree, apply_overrides, load, load_yaml, set_key, validate
@@ -30,8 +31,9 @@ Axis = list[Label] | dict[str, Settings]
 MOST_FAULTS = 20
 TABLE_COLUMNS = frozenset(
     {
-        *("run", "job", "engine", "arm", "alone_site", "seed", "site", "sites", "status"),
-        *("round", "rounds", "epsilon", "seconds", "folder", "commit", "version", "examples"),
+        *Summary.model_fields,
+        *ROUND_COLUMNS,
+        *("commit", "version", "specification_hash", "data_sha256", "folder"),
     }
 )
 """Columns of the tables of runs, which an axis with a name of its own must not hide."""

@@ -7,8 +7,8 @@ import threading
 import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
@@ -34,38 +34,50 @@ class Outcome:
 class Worker:
     """One process; it is started afresh, not forked, for a fork would inherit torch's threads.
 
-    When it is killed, the run that it was at has failed, and the next one has a new process.
+    It ends when its end of a pipe finds the other end closed, which `stop` does, and which the
+    kernel does when this process is killed. So nothing depends on the number of a process, which
+    is unknown while it starts. When it is killed, the run that it was at has failed, and the next
+    one has a new process.
     """
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._pid = 0
+        self._lifeline: Connection | None = None
         self._stopped = False
+        self._state = threading.Lock()
 
     def run(self, spec: JobSpec, folder: Path) -> Outcome:
         """The run is complete, or the outcome says why it is not."""
         try:
-            if self._pool is None:
-                context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
-                self._pid = self._pool.submit(os.getpid).result()
-            return self._pool.submit(_attempt, spec, folder).result()
+            return self._ready().submit(_attempt, spec, folder).result()
         except (BrokenProcessPool, CancelledError, RuntimeError):
-            self._pool = None
-            if self._stopped:
-                return Outcome("interrupted")
+            with self._state:
+                self._pool = None
+                if self._stopped:
+                    return Outcome("interrupted")
             return Outcome(
                 "failed", "its process was killed, perhaps for want of memory; try fewer --workers"
             )
 
     def stop(self) -> None:
-        """The process is gone; a run that it was at is recorded as interrupted."""
-        self._stopped = True
-        pool, self._pool = self._pool, None
+        """The process is gone, even if it was still starting; its run counts as interrupted."""
+        with self._state:
+            self._stopped = True
+            pool, self._pool = self._pool, None
+            if self._lifeline is not None:
+                self._lifeline.close()
         if pool is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGTERM)
             pool.shutdown(cancel_futures=True)
+
+    def _ready(self) -> ProcessPoolExecutor:
+        with self._state:
+            if self._stopped:
+                raise CancelledError
+            if self._pool is None:
+                context = multiprocessing.get_context("spawn")
+                watched, self._lifeline = context.Pipe(duplex=False)
+                self._pool = ProcessPoolExecutor(1, context, _begin, (os.getpid(), watched))
+            return self._pool
 
 
 _SHARED = SharedModel()
@@ -89,15 +101,16 @@ def _attempt(spec: JobSpec, folder: Path) -> Outcome:
     return Outcome("complete", seconds=time.perf_counter() - start)
 
 
-def _begin(parent: int) -> None:
-    """Ctrl-C is the parent's to handle; a process whose parent was killed ends, too."""
+def _begin(parent: int, watched: Connection) -> None:
+    """Ctrl-C is the parent's to handle; once stopped, or without a parent, the process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, watched), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
+def _end_with(parent: int, watched: Connection) -> None:
+    watched.poll(None)  # nothing is ever sent: it returns when the other end is closed
     os.kill(os.getpid(), signal.SIGTERM)
+    while os.getppid() == parent:  # it waits for this process, as long as that takes
+        time.sleep(WATCH_S)
     time.sleep(LAST_WORDS_S)
     os._exit(1)

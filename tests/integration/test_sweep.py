@@ -19,7 +19,7 @@ from veiltune.records import read_json
 from veiltune_analysis.tables import load_sweep
 from veiltune_jobs.cli import main
 from veiltune_jobs.sweep import read_failures, run_sweep, runs_of
-from veiltune_jobs.sweep_spec import load_sweep_spec
+from veiltune_jobs.sweep_spec import TABLE_COLUMNS, load_sweep_spec
 
 WAIT_S = 120.0
 EPSILON = "privacy.example_level.epsilon"
@@ -158,6 +158,36 @@ def test_a_stopped_sweep_says_how_far_it_came(start: Start, sweep: Path) -> None
     assert read_json(output / "grid" / "summary.json")["complete"] == states.count("complete")
 
 
+def test_a_sweep_stopped_while_its_workers_start_ends_them_and_nobody_else(sweep: Path) -> None:
+    command = f"sleep 600 >/dev/null 2>&1 & exec {sys.executable} -m veiltune_jobs sweep {sweep}"
+    process = subprocess.Popen(
+        ["sh", "-c", f"{command} --workers 2 --output {sweep.parent / 'swept'}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    parent = psutil.Process(process.pid)
+    bystanders: list[psutil.Process] = []
+    try:
+        wait_until(lambda: any("spawn_main" in " ".join(c.cmdline()) for c in parent.children()))
+        children = parent.children(recursive=True)
+        bystanders = [child for child in children if child.name() == "sleep"]
+        process.terminate()
+        said = process.communicate(timeout=WAIT_S)[0]
+        assert process.returncode == 130, said
+        assert "stopped after 0 of 6 runs" in said
+        workers = [child for child in children if child not in bystanders]
+        assert not psutil.wait_procs(workers, timeout=30)[1]
+        (bystander,) = bystanders
+        assert bystander.is_running(), "a signal for a worker reached the whole group"
+    finally:
+        for each in (*bystanders, parent):
+            if each.is_running():
+                each.kill()
+        process.communicate()
+
+
 def test_what_fails_is_recorded_and_does_not_stop_the_rest(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +220,10 @@ def test_points_that_are_one_run_have_a_row_each(sweep: Path, tmp_path: Path) ->
     free = record.tables.runs[record.tables.runs[EPSILON].isna()]
     assert list(free["privacy.example_level.space"]) == ["output", "encoder"]
     assert free["val_loss"].nunique() == 1
+    tables = (record.tables.runs, record.tables.sites, record.tables.rounds)
+    own = {str(column) for table in tables for column in table}
+    own = {column for column in own if "." not in column}
+    assert own <= TABLE_COLUMNS, "an axis with a name of its own could hide a column"
     assert not list(folder.glob("*/report.html"))
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
     run_sweep(plan, tmp_path / "swept", workers=1)

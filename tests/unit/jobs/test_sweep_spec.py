@@ -134,6 +134,8 @@ def test_the_small_version_has_a_name_of_its_own(written: Write) -> None:
         ({"axes": {"seed": [1, 2]}}, "cannot vary seed"),
         ({"axes": {"runtime.threads": [1, 2]}}, "cannot vary runtime.threads"),
         ({"axes": {"arm": {"a": {"training.batch_size": 4}}}}, "needs a name of its own"),
+        ({"axes": {"data": {"a": {"training.batch_size": 4}}}}, "needs a name of its own"),
+        ({"axes": {"val_loss": {"a": {"training.batch_size": 4}}}}, "needs a name of its own"),
         ({"axes": {EPSILON: {"a": {"training.batch_size": 4}}}}, "needs a name of its own"),
         ({"axes": {"split": {"a": {"training.batch": 4}}}}, "training.batch is not a key"),
         ({"set": {"training.batchsize": 4}}, "did you mean training.batch_size?"),
