@@ -52,6 +52,19 @@ def federation(
 
 
 @bench_app.command()
+def sweep(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few short runs, for a look; not to be quoted.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure runs an hour of one sweep, inline against NVFlare's simulator."""
+    from veiltune_analysis.bench import SweepPlan, bench_sweep
+
+    _show(bench_sweep(SweepPlan.quick() if quick else SweepPlan(), _say), as_json)
+
+
+@bench_app.command()
 def encryption(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Measured turns of each stage; 5 unless given.")

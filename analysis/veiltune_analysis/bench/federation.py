@@ -152,13 +152,13 @@ def _engines(plan: FederationPlan, folder: Path, say: Say) -> dict[str, Any]:
 
 def _run_job(output: Path, engine: str, settings: Sequence[str]) -> float:
     """Wall seconds of the default job under these settings, started by `veiltune run`."""
-    return _timed([COMMAND, "run", *_job(output, settings), "--engine", engine, "--json"])
+    return timed_command([COMMAND, "run", *_job(output, settings), "--engine", engine, "--json"])
 
 
 def _run_batch(output: Path, seeds: Sequence[int], settings: Sequence[str]) -> float:
     """Wall seconds of the default job with each of the seeds, inline, in one process."""
     chosen = ",".join(str(seed) for seed in seeds)
-    return _timed([BATCH, *_job(output, settings), "--seeds", chosen])
+    return timed_command([BATCH, *_job(output, settings), "--seeds", chosen])
 
 
 def _job(output: Path, settings: Sequence[str]) -> list[str]:
@@ -170,7 +170,7 @@ def _job(output: Path, settings: Sequence[str]) -> list[str]:
     return [str(spec), *(part for setting in every for part in ("--set", setting))]
 
 
-def _timed(arguments: Sequence[str]) -> float:
+def timed_command(arguments: Sequence[str]) -> float:
     """Wall seconds of a Python module run with `arguments`.
 
     Raises:

@@ -78,7 +78,7 @@ def test_the_first_round_holds_the_start_and_is_left_out(tmp_path: Path) -> None
 
 def test_a_failed_job_is_never_timed() -> None:
     with pytest.raises(RunError, match="exit code 1 and said: ") as raised:
-        federation._timed(["veiltune_analysis.no_such_module"])
+        federation.timed_command(["veiltune_analysis.no_such_module"])
     assert "no_such_module" in str(raised.value)
 
 
