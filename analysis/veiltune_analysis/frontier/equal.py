@@ -69,8 +69,13 @@ def _points(frontiers: Sequence[Frontier]) -> pd.DataFrame:
                 epsilons.append(math.inf)
             references.add(values)
         rows += [
-            {"arm": frontier.arm, "epsilon": epsilon, "seed": seed, "value": value}
-            | dict(frontier.labels)
+            {
+                "arm": frontier.arm,
+                "epsilon": epsilon,
+                "seed": seed,
+                "value": value,
+                **frontier.labels,
+            }
             for epsilon in epsilons
             for seed, value in frontier.by_seed(epsilon).items()
         ]
