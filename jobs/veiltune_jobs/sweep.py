@@ -302,13 +302,21 @@ def _begin(folder: Path, plan: Plan, runs: Sequence[SweepRun]) -> None:
     path = folder / SWEEP
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or json.loads(path.read_text()) != manifest:
+        if _recorded(path) != manifest:
             write_json(path, manifest)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise OutputError(
-            f"a sweep is recorded in {folder}, which cannot be written ({error}); name another "
-            f"folder with --output"
+            f"a sweep is recorded in {folder}, which cannot be written ({error.strerror}); name "
+            f"another folder with --output"
         ) from error
+
+
+def _recorded(path: Path) -> dict[str, Any] | None:
+    """What `sweep.json` says; None where it is missing or damaged, and is written anew."""
+    try:
+        return read_json(path)
+    except OutputError:
+        return None
 
 
 def _end(folder: Path, plan: Plan, runs: Sequence[SweepRun], session: _Session) -> None:

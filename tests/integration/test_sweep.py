@@ -226,8 +226,10 @@ def test_points_that_are_one_run_have_a_row_each(sweep: Path, tmp_path: Path) ->
     assert own <= TABLE_COLUMNS, "an axis with a name of its own could hide a column"
     assert not list(folder.glob("*/report.html"))
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
+    (folder / "sweep.json").write_text("{damaged")
     run_sweep(plan, tmp_path / "swept", workers=1)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")} == before
+    assert len(load_sweep(folder).tables.runs) == 4, "the damaged record was not written anew"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:nvflare")
