@@ -15,6 +15,7 @@ from veiltune_analysis.report import write_report
 from veiltune_analysis.runs import ROUND_COLUMNS
 
 CHROMIUM = shutil.which("chromium")
+# The browser is no Python package, so a laptop may lack it; `.ci/run` installs it and never skips.
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)"
 )

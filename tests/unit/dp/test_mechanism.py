@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -133,7 +134,8 @@ def test_gradients_that_were_added_before_are_refused() -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
 @pytest.mark.parametrize("name", ["noise multiplier", "clip norm"])
 def test_a_step_without_noise_or_bound_cannot_be_made(name: str, value: float) -> None:
+    wrong: dict[str, Any] = {name.replace(" ", "_"): value}
     with pytest.raises(SpecificationError, match=f"the {name} of a private step must be more than"):
-        mechanism(**{name.replace(" ", "_"): value})  # type: ignore[arg-type]  # both are floats
+        mechanism(**wrong)
     with pytest.raises(SpecificationError, match="expected batch"):
         mechanism(batch=0)

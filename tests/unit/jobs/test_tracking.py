@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import yaml
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from veiltune.errors import SpecificationError
 from veiltune.federation.nvflare import tracking
 from veiltune.federation.site import Measurements
-from veiltune.training import GradientRule, PlainGradient
+from veiltune.training import GradientRule, LocalTrainer, PlainGradient
 from veiltune_jobs import private_training
 from veiltune_jobs.job import JobSpec
 from veiltune_jobs.run import Run
@@ -68,15 +70,10 @@ def test_what_a_job_can_show_is_shown() -> None:
 
 
 def admit(spec: JobSpec, policies: Path, rule: GradientRule) -> Callable[[], None]:
-    class Trainer:
-        pass
-
-    trainer = Trainer()
-    trainer.rule = rule  # type: ignore[attr-defined]  # all that admission looks at
+    trainer = cast(LocalTrainer, SimpleNamespace(rule=rule))  # all that admission looks at
     runtime = spec.runtime.model_copy(update={"policies": policies})
     asked = spec.model_copy(update={"runtime": runtime})
-    admission = private_training.admission
-    return admission(asked, "site-1", None, 10, trainer)  # type: ignore[arg-type]  # a stand-in
+    return private_training.admission(asked, "site-1", None, 10, trainer)
 
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "mlflow"])
